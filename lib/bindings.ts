@@ -1,0 +1,235 @@
+import type { Algorithm } from './algorithm';
+import type { Conflict, Stepper } from './native';
+import { checkArray, type Identity, type Parameter } from './parameter';
+import type { TensorState } from './state-dict';
+
+/** A parameter inside an optimizer, with the arrays native code has the addresses of. */
+export interface Slot extends Identity {
+  readonly parameter: Parameter;
+  readonly index: number;
+  readonly group: number;
+  data: Float32Array | undefined;
+  grad: Float32Array | null;
+  /** What the parameter holds now; checked before it becomes `data` and `grad`. */
+  nextData: unknown;
+  nextGrad: unknown;
+  readonly views: (Float32Array | undefined)[];
+}
+
+/** A checkpoint's part for one tensor, ready to be written. */
+export interface Load {
+  /** Makes room; returns the bytes that could not be had. */
+  reserve(): number;
+  write(): void;
+}
+
+/**
+ * Keeps the native tensor list true to the parameters. Native code keeps addresses between steps, so every step
+ * compares each array's identity and length with what was bound: a detached buffer and a grown WebAssembly memory
+ * show as length 0. That costs about 2 ns an array; fetching an address anew costs about 90.
+ */
+export class Bindings {
+  readonly slots: Slot[] = [];
+  readonly #byParameter = new Map<Parameter, Slot>();
+  readonly #names = new Set<string>();
+
+  constructor(private readonly stepper: Stepper) {}
+
+  get size(): number {
+    return this.slots.length;
+  }
+
+  find(parameter: Parameter): Slot | undefined {
+    return this.#byParameter.get(parameter);
+  }
+
+  /** Adds the parameters of one group: all of them or, when one cannot be, none. */
+  add(added: readonly (Identity & { readonly parameter: Parameter })[], group: number): void {
+    const names = new Set(this.#names);
+    const parameters = new Set(this.#byParameter.keys());
+    for (const { name, parameter } of added) {
+      if (parameters.has(parameter))
+        throw new RangeError(`Expected parameter "${name}" once but it was given twice.`);
+      if (names.has(name))
+        throw new RangeError(`Expected unique parameter names but received "${name}" twice.`);
+      names.add(name);
+      parameters.add(parameter);
+    }
+    refuseOverlap([...this.slots, ...added]);
+    for (const { parameter, name, shape, length } of added) {
+      const index = this.stepper.add(length, group);
+      const slot: Slot = {
+        parameter,
+        name,
+        shape,
+        length,
+        index,
+        group,
+        data: undefined,
+        grad: null,
+        nextData: undefined,
+        nextGrad: null,
+        views: [],
+      };
+      this.slots.push(slot);
+      this.#byParameter.set(parameter, slot);
+      this.#names.add(name);
+    }
+  }
+
+  /** Reads every parameter and binds what changed. Throws before anything is written. */
+  refresh(): void {
+    const { slots } = this;
+    // Reading may run the caller's getters, and those may detach arrays read earlier; so all are read first.
+    for (const slot of slots) {
+      slot.nextData = slot.parameter.data;
+      slot.nextGrad = slot.parameter.grad ?? null;
+    }
+    const changes: unknown[] = [];
+    for (const slot of slots) {
+      const { length, nextData, nextGrad, data, grad } = slot;
+      if (
+        data !== undefined &&
+        nextData === data &&
+        data.length === length &&
+        nextGrad === grad &&
+        (nextGrad === null || (nextGrad as Float32Array).length === length)
+      ) {
+        continue;
+      }
+      checkArray(nextData, length, `data of "${slot.name}"`);
+      if (nextGrad !== null) checkArray(nextGrad, length, `grad of "${slot.name}"`);
+      changes.push(slot);
+    }
+    if (changes.length > 0) this.#bind(changes as Slot[]);
+  }
+
+  #bind(changed: readonly Slot[]): void {
+    const list: unknown[] = [];
+    for (const slot of changed) {
+      slot.data = undefined; // should binding fail, the next step tries again
+      list.push(slot.index, slot.nextData, slot.nextGrad);
+    }
+    const conflict = this.stepper.bind(list);
+    if (conflict) throw this.#overlap(conflict);
+    for (const slot of changed) {
+      slot.data = slot.nextData as Float32Array;
+      slot.grad = slot.nextGrad as Float32Array | null;
+    }
+  }
+
+  #overlap([first, second, gradOfFirst]: Conflict): RangeError {
+    for (const slot of this.slots) slot.data = undefined;
+    const a = this.slots[first]!.name;
+    const b = this.slots[second]!.name;
+    return gradOfFirst
+      ? new RangeError(`Expected grad of "${a}" to be apart from data of "${b}" but they share memory.`)
+      : sharedMemory(a, b);
+  }
+
+  /** The arrays of a step that is about to run on another thread. */
+  borrow(): readonly Float32Array[] {
+    const arrays: Float32Array[] = [];
+    for (const slot of this.slots) {
+      if (!slot.data || !slot.grad) continue;
+      for (const what of ['data', 'grad'] as const) {
+        const array = slot[what]!;
+        if ((array.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {
+          throw new TypeError(
+            `Expected ${what} of "${slot.name}" to be over a buffer of fixed size for stepAsync() ` +
+              'but received a resizable one.',
+          );
+        }
+        arrays.push(array);
+      }
+    }
+    return arrays;
+  }
+
+  /** After a borrowed step: were the arrays left in place? */
+  checkReturned(): void {
+    for (const slot of this.slots) {
+      if (!slot.data || !slot.grad) continue;
+      for (const what of ['data', 'grad'] as const) {
+        if (slot[what]!.length === slot.length) continue;
+        throw new Error(
+          `Expected ${what} of "${slot.name}" to stay in place until stepAsync() resolved but its buffer was detached; ` +
+            'the step was done on the memory it had.',
+        );
+      }
+    }
+  }
+
+  /** Sets every gradient to null, and lets go of the arrays. */
+  forgetGrads(): void {
+    for (const slot of this.slots) {
+      slot.parameter.grad = null;
+      slot.data = undefined; // native code still has the old addresses: bind again before they are used
+      slot.grad = slot.nextGrad = null;
+    }
+  }
+
+  /** A live view of a state, or undefined while there is none. */
+  view(slot: Slot, state: number): Float32Array | undefined {
+    const known = slot.views[state];
+    if (known && known.length === slot.length) return known;
+    const buffer = this.stepper.stateBuffer(slot.index, state);
+    // Made here and not in native code, so that it is a Float32Array of the caller's realm.
+    return (slot.views[state] = buffer && new Float32Array(buffer));
+  }
+
+  /** Prepares to replace a tensor's state by `given`; `hyperRow` is what its group will have then. */
+  planLoad(slot: Slot, given: TensorState, { states, scalars }: Algorithm, hyperRow: Float64Array): Load {
+    const arrays = states.map((name) => given[name] as Float32Array | undefined);
+    const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << k : 0), 0);
+    const absent = given.step > 0 ? this.stepper.usedStates(hyperRow) & ~mask : 0;
+    if (absent) {
+      const names = states.filter((_, k) => absent & (1 << k)).join(', ');
+      throw new TypeError(`Expected ${names} of "${slot.name}" in the state dict but it is missing.`);
+    }
+    return {
+      reserve: () => this.stepper.createStates(slot.index, mask, hyperRow),
+      write: () => {
+        arrays.forEach((array, k) => {
+          if (array) this.view(slot, k)!.set(array);
+          else slot.views[k] = undefined;
+        });
+        const values = given.step > 0 ? scalars.map((name) => given[name] as number) : [];
+        this.stepper.restore(slot.index, given.step, mask, values);
+      },
+    };
+  }
+
+  release(): void {
+    for (const slot of this.slots) {
+      slot.data = undefined;
+      slot.grad = null;
+      slot.nextData = slot.nextGrad = undefined;
+      slot.views.length = 0;
+    }
+  }
+}
+
+const sharedMemory = (a: string, b: string): RangeError =>
+  new RangeError(
+    `Expected data of "${a}" and "${b}" to be apart but they share memory: both would be updated twice.`,
+  );
+
+/** Views over one buffer may lie beside each other, not on each other. Other sharing is found by address at a step. */
+function refuseOverlap(tensors: readonly { readonly name: string; readonly parameter: Parameter }[]): void {
+  const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
+  for (const { name, parameter } of tensors) {
+    const { buffer, byteOffset, byteLength } = parameter.data;
+    if (byteLength === 0) continue;
+    const ranges = byBuffer.get(buffer) ?? [];
+    ranges.push({ name, begin: byteOffset, end: byteOffset + byteLength });
+    byBuffer.set(buffer, ranges);
+  }
+  for (const ranges of byBuffer.values()) {
+    ranges.sort((a, b) => a.begin - b.begin);
+    ranges.forEach((range, i) => {
+      const before = ranges[i - 1];
+      if (before && range.begin < before.end) throw sharedMemory(before.name, range.name);
+    });
+  }
+}

@@ -1,0 +1,19 @@
+import { backends } from '../backends';
+
+/** Prints what this machine offers. Returns the exit code. */
+export function doctor(json: boolean): number {
+  const { cpu, cuda } = backends();
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ node: process.version, cpu, cuda }, null, 2)}\n`);
+  } else {
+    const rows: [string, string][] = [
+      ['node', `${process.version}, ${process.platform}-${process.arch}`],
+      ['binary', cpu.binary ?? 'none'],
+      ['cpu kernels', cpu.isa ? `${cpu.isa}: ${cpu.reason}` : cpu.reason],
+      ['threads', `${cpu.threads}: ${cpu.threadsReason}`],
+      ['cuda', cuda.reason],
+    ];
+    for (const [name, value] of rows) process.stdout.write(`${name.padEnd(12)} ${value}\n`);
+  }
+  return cpu.isa ? 0 : 1;
+}

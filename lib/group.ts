@@ -1,0 +1,87 @@
+import type { Algorithm } from './algorithm';
+import type { Parameter } from './parameter';
+import { onlyKnown } from './validate';
+
+/**
+ * A live parameter group: its parameters and every per-group option. Assigning an option, as in
+ * `optimizer.paramGroups[0].lr = 1e-4`, takes effect at the next step.
+ */
+export type ParamGroup<O extends object = object> = { readonly params: readonly Parameter[] } & {
+  -readonly [K in keyof O]-?: Exclude<O[K], undefined>;
+};
+
+/** A group as it is given: parameters, and the options that differ from the optimizer's. */
+export type ParamGroupInit<O extends object = object> = { readonly params: Iterable<Parameter> } & Partial<O>;
+
+/** One group inside an optimizer: the live object users see, and the row of numbers native code reads. */
+export class Group {
+  readonly live: Record<string, unknown> & { readonly params: readonly Parameter[] };
+  /** Values seen at the last step, in the order of the algorithm's options; skips checks while nothing changes. */
+  readonly #seen: unknown[] = [];
+  readonly #where: string;
+  #row: Float64Array = new Float64Array(0);
+
+  constructor(
+    readonly algorithm: Algorithm,
+    index: number,
+    params: readonly Parameter[],
+    given: Readonly<Record<string, unknown>>,
+    defaults: Readonly<Record<string, unknown>>,
+  ) {
+    this.#where = index === 0 ? algorithm.className : `${algorithm.className}, group ${index}`;
+    onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, algorithm.hints);
+    const values = this.checked((name) =>
+      [given[name], defaults[name], algorithm.options[name]!.default].find((value) => value !== undefined),
+    );
+    this.live = Object.preventExtensions(
+      Object.defineProperty(values, 'params', { value: Object.freeze([...params]), enumerable: true }),
+    ) as Group['live'];
+  }
+
+  /** Every option, checked one by one and then together. */
+  checked(value: (name: string) => unknown): Record<string, unknown> {
+    const result: Record<string, unknown> = {};
+    for (const [name, option] of Object.entries(this.algorithm.options)) {
+      result[name] = option.check(value(name), name, this.#where);
+    }
+    if ('maxLr' in result) result.maxLr ??= result.lr;
+    this.algorithm.together?.(result, this.#where);
+    return result;
+  }
+
+  /** Replaces all options at once, as a checkpoint does. */
+  assign(values: Readonly<Record<string, unknown>>): void {
+    Object.assign(this.live, values);
+  }
+
+  /** Writes the current options to a row of native hyper-parameters, checking what changed. */
+  write(row: Float64Array): void {
+    const { live } = this;
+    const { optionNames } = this.algorithm;
+    let changed = this.#seen.length === 0;
+    for (let i = 0; i < optionNames.length && !changed; ++i) {
+      const value = live[optionNames[i]!];
+      const seen = this.#seen[i];
+      changed = value !== seen && !samePair(value, seen);
+    }
+    if (!changed) {
+      row.set(this.#row);
+      return;
+    }
+    this.#row = this.numbers(this.checked((name) => live[name]));
+    optionNames.forEach((name, i) => {
+      const value = live[name];
+      this.#seen[i] = Array.isArray(value) ? [...(value as unknown[])] : value;
+    });
+    row.set(this.#row);
+  }
+
+  /** Checked options as native hyper-parameters, in native order. */
+  numbers(values: Readonly<Record<string, unknown>>): Float64Array {
+    return Float64Array.from(this.algorithm.hyper, (read) => read(values));
+  }
+}
+
+function samePair(a: unknown, b: unknown): boolean {
+  return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a[0] === b[0] && a[1] === b[1];
+}

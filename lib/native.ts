@@ -1,0 +1,85 @@
+import path from 'node:path';
+
+/** A rule as the registry describes it; names are in native code's snake_case. */
+export interface NativeRule {
+  readonly hyper: readonly string[];
+  readonly states: readonly string[];
+  readonly scalars: readonly string[];
+}
+
+export interface NativeIsa {
+  readonly name: string;
+  /** CPU or system features this machine lacks; empty when it can run. */
+  readonly missing: readonly string[];
+}
+
+/** What two tensors share memory: `[first, second, gradOfFirst]`. */
+export type Conflict = readonly [number, number, boolean];
+
+/** One optimizer's native half. Arguments are checked in TypeScript; tensors are named by the index `add` gave. */
+export interface Stepper {
+  add(length: number, group: number): number;
+  bind(changes: readonly unknown[]): Conflict | undefined;
+  /** 0, or the bytes of state memory that could not be had. */
+  step(hyper: Float64Array): number;
+  stepAsync(hyper: Float64Array, arrays: readonly unknown[]): Promise<void> | number;
+  stateBuffer(index: number, state: number): ArrayBuffer | undefined;
+  /** `[step, bit mask of existing states, ...scalars]` */
+  progress(index: number): number[];
+  usedStates(hyperRow: Float64Array): number;
+  createStates(index: number, mask: number, hyperRow: Float64Array): number;
+  restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
+  stateBytes(): number;
+  dispose(): void;
+}
+
+/** The addon's exports: the only place that types them. */
+export interface NativeAddon {
+  readonly rules: Readonly<Record<string, NativeRule>>;
+  readonly isas: readonly NativeIsa[];
+  readonly pinsBuffers: boolean;
+  readonly Stepper: new (rule: string, isa: string, threads: number) => Stepper;
+  cores(): { affinity: number; quota: number; usable: number };
+}
+
+export interface LoadedAddon {
+  readonly addon: NativeAddon;
+  readonly path: string;
+}
+
+/** Where the binary may be, best first: one shipped with the package, then the builds of a checkout. */
+export function candidates(root: string): string[] {
+  const file = 'fused_optim.node';
+  const { platform, arch } = process;
+  return [
+    path.join(root, 'prebuilds', `${platform}-${arch}`, file),
+    path.join(root, 'build', 'Release', file),
+    path.join(root, 'build-cmake', 'Release', file),
+  ];
+}
+
+/** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
+export function load(paths: readonly string[]): LoadedAddon {
+  const failures: string[] = [];
+  for (const file of paths) {
+    try {
+      return { addon: require(file) as NativeAddon, path: file };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      failures.push(`  ${file}: ${code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]}`);
+    }
+  }
+  throw new Error(
+    `fused-optim found no native binary for ${process.platform}-${process.arch} that loads. Tried:\n` +
+      `${failures.join('\n')}\n` +
+      'Build it with `npm rebuild fused-optim` (in a checkout: `npm run build`); if npm blocked the install script, ' +
+      'allow it first with `npm install-scripts approve fused-optim`.',
+  );
+}
+
+let loaded: LoadedAddon | undefined;
+
+/** The addon, loaded on first use so that importing the package never fails. */
+export function native(): LoadedAddon {
+  return (loaded ??= load(candidates(path.join(__dirname, '..'))));
+}

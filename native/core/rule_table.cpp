@@ -1,0 +1,68 @@
+#include "rule_table.h"
+
+#include <cstring>
+#include <new>
+#include <type_traits>
+
+#include "../rules/rules.h"
+
+namespace fo {
+namespace {
+
+template <class R>
+const typename R::Hyper& own(const double* hyper) {
+  return *reinterpret_cast<const typename R::Hyper*>(hyper + kCommonHypers);
+}
+
+template <class R>
+RuleInfo describe(const char* name, int index) {
+  constexpr size_t kHypers = sizeof(R::hyper_names) / sizeof(R::hyper_names[0]);
+  static_assert(sizeof(typename R::Hyper) == kHypers * sizeof(double),
+                "hyper_names must name every field of Hyper");
+  static_assert(
+      sizeof(typename R::Coef) <= kMaxCoefBytes && std::is_trivially_copyable<typename R::Coef>::value,
+      "Coef is copied as bytes");
+  static_assert(R::kStates <= kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars,
+                "raise the limits");
+
+  RuleInfo info{};
+  info.name = name;
+  info.index = index;
+  info.hyper_names = {"maximize"};
+  info.hyper_names.insert(info.hyper_names.end(), R::hyper_names, R::hyper_names + kHypers);
+  for (int k = 0; k < R::kStates; ++k) info.state_names.push_back(R::state_names[k]);
+  if constexpr (R::kScalars > 0) {
+    info.scalar_names.assign(R::scalar_names, R::scalar_names + R::kScalars);
+    info.scalar_initial.assign(R::scalar_initial, R::scalar_initial + R::kScalars);
+  }
+  info.modes = R::kModes;
+  info.mode = [](const double* h) { return R::mode(own<R>(h)); };
+  info.uses = [](int mode) { return R::uses(mode) & (bit(R::kStates) - 1); };
+  info.initial = [](const double* h, int state) { return R::initial(own<R>(h), state); };
+  info.prepare = [](const double* h, double t, double* scalars, void* coef) {
+    new (coef) typename R::Coef(R::prepare(own<R>(h), t, scalars));
+  };
+  return info;
+}
+
+}  // namespace
+
+const std::vector<RuleInfo>& rule_table() {
+  // Never destroyed: kernels may still run on other threads while the process exits.
+  static const auto* const table = [] {
+    auto* rows = new std::vector<RuleInfo>;
+#define FO_DESCRIBE(R, name) rows->push_back(describe<R>(#name, int(rows->size())));
+    FO_RULES(FO_DESCRIBE)
+#undef FO_DESCRIBE
+    return rows;
+  }();
+  return *table;
+}
+
+const RuleInfo* find_rule(const char* name) {
+  for (const RuleInfo& rule : rule_table())
+    if (std::strcmp(rule.name, name) == 0) return &rule;
+  return nullptr;
+}
+
+}  // namespace fo

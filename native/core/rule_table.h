@@ -1,0 +1,34 @@
+#pragma once
+// The registry at run time: every rule's names, sizes and once-a-step arithmetic behind plain function
+// pointers.
+#include <cstddef>
+#include <vector>
+
+#include "kernel.h"
+
+namespace fo {
+
+struct RuleInfo {
+  const char* name;
+  int index;                             // row in the kernel tables
+  std::vector<const char*> hyper_names;  // "maximize", which every rule has, then the rule's own
+  std::vector<const char*> state_names;
+  std::vector<const char*> scalar_names;
+  std::vector<double> scalar_initial;
+  int modes;
+
+  // `hyper` is one group's row in the order of hyper_names.
+  int (*mode)(const double* hyper);
+  unsigned (*uses)(int mode);
+  double (*initial)(const double* hyper, int state);
+  // Fills `coef` for a tensor at step t (1 on its first) and moves its scalars on.
+  void (*prepare)(const double* hyper, double t, double* scalars, void* coef);
+};
+
+// What is common to all rules comes first in a row of hyper-parameters.
+enum CommonHyper { kMaximize, kCommonHypers };
+
+const std::vector<RuleInfo>& rule_table();
+const RuleInfo* find_rule(const char* name);
+
+}  // namespace fo

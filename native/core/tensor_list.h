@@ -1,0 +1,87 @@
+#pragma once
+// The tensors of one optimizer: whose memory they are now, their states and step counts.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernel.h"
+#include "state_store.h"
+
+namespace fo {
+
+struct Tensor {
+  size_t length = 0;  // elements
+  int group = 0;
+  TensorArgs args{};  // args.grad null: left alone; args.states[k] null: not created yet
+  std::shared_ptr<Slab> slabs[kMaxStates];
+  unsigned states = 0;  // bit mask of those that exist
+  double scalars[kMaxScalars] = {};
+  int64_t step = 0;
+};
+
+// Two tensors that may not share memory: a parameter with another, or a gradient with a parameter.
+struct Conflict {
+  int first = -1, second = -1;
+  bool grad_of_first = false;
+  explicit operator bool() const { return first >= 0; }
+};
+
+class TensorList {
+ public:
+  // Appends a tensor of `length` elements; returns its index.
+  int add(size_t length, int group, const std::vector<double>& scalar_initial);
+  // Says where a tensor's memory is from now on.
+  void bind(int index, void* param, const void* grad);
+  // Looks for overlaps made by the binds since the last check.
+  Conflict check(size_t element_bytes);
+
+  // Makes the states that `uses(tensor)` names exist, filled by `fill(tensor, state)`. All or none: false
+  // when memory ran out, with the bytes that were asked for.
+  template <class Uses, class Fill>
+  bool ensure_states(size_t element_bytes, Uses uses, Fill fill, size_t* bytes_wanted);
+
+  // Sets a tensor's counters and drops the states outside `keep`, for a checkpoint.
+  void restore(int index, int64_t step, unsigned keep, const double* scalars, size_t element_bytes);
+
+  std::vector<Tensor>& all() { return tensors_; }
+  size_t state_bytes() const { return state_bytes_; }
+
+ private:
+  struct Missing {
+    int tensor, state;
+    size_t offset;
+  };
+  bool allocate(const std::vector<Missing>& missing, size_t bytes, size_t element_bytes);
+
+  struct Interval {
+    uintptr_t begin, end;
+    int tensor;
+  };
+  std::vector<Tensor> tensors_;
+  std::vector<Interval> params_;  // sorted by address
+  std::vector<int> changed_grads_;
+  bool params_changed_ = false;
+  size_t state_bytes_ = 0;
+};
+
+template <class Uses, class Fill>
+bool TensorList::ensure_states(size_t element_bytes, Uses uses, Fill fill, size_t* bytes_wanted) {
+  std::vector<Missing> missing;
+  size_t bytes = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const unsigned absent = uses(tensors_[i]) & ~tensors_[i].states;
+    for (int k = 0; absent >> k; ++k) {
+      if (!(absent >> k & 1)) continue;
+      missing.push_back({int(i), k, bytes});
+      bytes += padded(tensors_[i].length * element_bytes);
+    }
+  }
+  *bytes_wanted = bytes;
+  if (missing.empty()) return true;
+  if (!allocate(missing, bytes, element_bytes)) return false;
+  for (const Missing& m : missing) fill(tensors_[m.tensor], m.state);
+  return true;
+}
+
+}  // namespace fo

@@ -1,0 +1,20 @@
+#pragma once
+// Which instruction sets this build has kernels for, and which of them this machine can run.
+#include <string>
+#include <vector>
+
+#include "../core/kernel.h"
+
+namespace fo {
+
+struct Isa {
+  const char* name;
+  const RuleKernels* const* kernels;  // dtype row by rule
+  std::vector<std::string> missing;   // what this machine lacks; empty: it can run
+};
+
+// From the plainest to the widest.
+const std::vector<Isa>& isas();
+const Isa* find_isa(const std::string& name);
+
+}  // namespace fo

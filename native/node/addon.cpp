@@ -1,0 +1,80 @@
+// What the addon exports; lib/native.ts holds the same contract in types.
+#include <napi.h>
+
+#include "../core/rule_table.h"
+#include "../cpu/cores.h"
+#include "../cpu/isa.h"
+#include "buffer_pin.h"
+#include "stepper_object.h"
+
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#endif
+
+namespace {
+
+template <class T>
+Napi::Array List(Napi::Env env, const std::vector<T>& values) {
+  auto list = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) list.Set(i, Napi::Value::From(env, values[i]));
+  return list;
+}
+
+// rules: { adamw: { hyper: [...], states: [...], scalars: [...] }, ... } in the registry's order
+Napi::Object Rules(Napi::Env env) {
+  auto rules = Napi::Object::New(env);
+  for (const fo::RuleInfo& rule : fo::rule_table()) {
+    auto row = Napi::Object::New(env);
+    row.Set("hyper", List(env, rule.hyper_names));
+    row.Set("states", List(env, rule.state_names));
+    row.Set("scalars", List(env, rule.scalar_names));
+    rules.Set(rule.name, row);
+  }
+  return rules;
+}
+
+// isas: [{ name, missing: [...] }, ...] from the plainest to the widest
+Napi::Array Isas(Napi::Env env) {
+  auto list = Napi::Array::New(env);
+  for (const fo::Isa& isa : fo::isas()) {
+    auto row = Napi::Object::New(env);
+    row.Set("name", isa.name);
+    row.Set("missing", List(env, isa.missing));
+    list.Set(list.Length(), row);
+  }
+  return list;
+}
+
+// cores(): { affinity, quota, usable }, read anew: an affinity mask can change
+Napi::Value Cores(const Napi::CallbackInfo& info) {
+  const fo::Cores cores = fo::usable_cores();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("affinity", cores.affinity);
+  result.Set("quota", cores.quota);
+  result.Set("usable", cores.usable);
+  return result;
+}
+
+// Node closes the addons of a worker thread when it ends, but the pool's threads sleep in this code and views
+// of state are freed by it; so it stays mapped.
+void StayLoaded() {
+#if !defined(_WIN32)
+  static const char here = 0;
+  Dl_info self;
+  if (dladdr(&here, &self) != 0) dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  StayLoaded();
+  exports.Set("rules", Rules(env));
+  exports.Set("isas", Isas(env));
+  exports.Set("cores", Napi::Function::New(env, Cores, "cores"));
+  exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
+  exports.Set("Stepper", fo::StepperObject::Define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(fused_optim, Init)

@@ -1,0 +1,45 @@
+#pragma once
+// The Stepper class that lib/native.ts types: reads arguments, checks, calls fo::Stepper. No arithmetic here.
+#include <napi.h>
+
+#include <memory>
+
+#include "../core/stepper.h"
+
+namespace fo {
+
+class StepperObject : public Napi::ObjectWrap<StepperObject> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  explicit StepperObject(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv env) override;
+
+ private:
+  Napi::Value Add(const Napi::CallbackInfo& info);
+  Napi::Value Bind(const Napi::CallbackInfo& info);
+  Napi::Value Step(const Napi::CallbackInfo& info);
+  Napi::Value StepAsync(const Napi::CallbackInfo& info);
+  Napi::Value StateBuffer(const Napi::CallbackInfo& info);
+  Napi::Value Progress(const Napi::CallbackInfo& info);
+  Napi::Value UsedStates(const Napi::CallbackInfo& info);
+  Napi::Value CreateStates(const Napi::CallbackInfo& info);
+  Napi::Value Restore(const Napi::CallbackInfo& info);
+  Napi::Value StateBytes(const Napi::CallbackInfo& info);
+  Napi::Value Dispose(const Napi::CallbackInfo& info);
+
+  // Throws and says no when the object is disposed or busy with a step on another thread.
+  bool Usable(Napi::Env env) const;
+  // The tensor an argument names; null after throwing.
+  Tensor* TensorAt(const Napi::CallbackInfo& info, size_t argument);
+  // Checks the table of hyper-parameters and plans a step. Null after throwing; *wanted > 0: no memory.
+  bool Plan(const Napi::CallbackInfo& info, size_t* wanted);
+  void AccountMemory(Napi::BasicEnv env);
+
+  struct AsyncStep;
+  std::shared_ptr<Stepper> stepper_;
+  std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
+  int groups_ = 0;
+  int64_t accounted_ = 0;  // bytes the garbage collector was told of
+};
+
+}  // namespace fo

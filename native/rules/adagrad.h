@@ -1,0 +1,31 @@
+#pragma once
+// AdaGrad: steps scaled by the sum of all squared gradients (Duchi et al., 2011).
+#include "rule.h"
+
+struct AdaGrad : Rule {
+  enum State { sum, kStates };
+  struct Hyper {
+    double lr, lr_decay, weight_decay, initial_accumulator_value, eps, eps_inside_sqrt;
+  };
+  struct Coef {
+    float l2, step, eps_inside, eps_outside;
+  };
+
+  static constexpr const char* hyper_names[] = {
+      "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "eps_inside_sqrt"};
+  static constexpr const char* state_names[] = {"sum"};
+
+  static double initial(const Hyper& h, int) { return h.initial_accumulator_value; }
+
+  static Coef prepare(const Hyper& h, double t, double*) {
+    return {float(h.weight_decay), float(-h.lr / (1 + (t - 1) * h.lr_decay)),
+            h.eps_inside_sqrt ? float(h.eps) : 0.f, h.eps_inside_sqrt ? 0.f : float(h.eps)};
+  }
+
+  template <int M, class V>
+  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+    g = fma(c.l2, p, g);
+    s[sum] = fma(g, g, s[sum]);
+    p = fma(c.step, g / (sqrt(s[sum] + c.eps_inside) + c.eps_outside), p);
+  }
+};

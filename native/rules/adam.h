@@ -1,0 +1,46 @@
+#pragma once
+// Adam (Kingma & Ba, 2015, arXiv:1412.6980) with L2 decay, and its AMSGrad variant (Reddi et al., 2018).
+#include <cmath>
+
+#include "rule.h"
+
+struct Adam : Rule {
+  enum State { exp_avg, exp_avg_sq, max_exp_avg_sq, kStates };
+  enum Mode { kPlain, kAmsgrad };
+  static constexpr int kModes = 2;
+  struct Hyper {
+    double lr, beta1, beta2, eps, weight_decay, amsgrad;
+  };
+  struct Coef {
+    float l2, beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step;
+  };
+
+  static constexpr const char* hyper_names[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "amsgrad"};
+  static constexpr const char* state_names[] = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
+
+  template <class H>
+  static int mode(const H& h) {
+    return h.amsgrad ? kAmsgrad : kPlain;
+  }
+  static constexpr unsigned uses(int mode) {
+    return bit(exp_avg) | bit(exp_avg_sq) | (mode == kAmsgrad ? bit(max_exp_avg_sq) : 0);
+  }
+
+  static Coef prepare(const Hyper& h, double t, double*) {
+    const double bias1 = 1 - std::pow(h.beta1, t), bias2 = 1 - std::pow(h.beta2, t);
+    return {float(h.weight_decay), float(h.beta1),      float(1 - h.beta1),
+            float(h.beta2),        float(1 - h.beta2),  float(1 / std::sqrt(bias2)),
+            float(h.eps),          float(-h.lr / bias1)};
+  }
+
+  template <int M, class V>
+  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+    V &m = s[exp_avg], &v = s[exp_avg_sq];
+    g = fma(c.l2, p, g);
+    m = fma(c.beta1, m, c.beta1_c * g);
+    v = fma(c.beta2, v, c.beta2_c * (g * g));
+    V second = v;
+    if constexpr (M == kAmsgrad) second = s[max_exp_avg_sq] = max(s[max_exp_avg_sq], v);
+    p = fma(c.step, m / fma(sqrt(second), c.inv_bias2_sqrt, c.eps), p);
+  }
+};

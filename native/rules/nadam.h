@@ -1,0 +1,47 @@
+#pragma once
+// NAdam: Adam with Nesterov momentum and Dozat's momentum schedule (Dozat, 2016).
+#include <cmath>
+
+#include "rule.h"
+
+struct NAdam : Rule {
+  enum State { exp_avg, exp_avg_sq, kStates };
+  static constexpr int kScalars = 1;
+  struct Hyper {
+    double lr, beta1, beta2, eps, momentum_decay, weight_decay, decoupled_weight_decay;
+  };
+  struct Coef {
+    Decay decay;
+    float beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step_g, step_m;
+  };
+
+  static constexpr const char* hyper_names[] = {
+      "lr", "beta1", "beta2", "eps", "momentum_decay", "weight_decay", "decoupled_weight_decay"};
+  static constexpr const char* state_names[] = {"exp_avg", "exp_avg_sq"};
+  static constexpr const char* scalar_names[] = {"mu_product"};
+  static constexpr double scalar_initial[] = {1};
+
+  static Coef prepare(const Hyper& h, double t, double* scalars) {
+    const double mu = h.beta1 * (1 - 0.5 * std::pow(0.96, t * h.momentum_decay));
+    const double mu_next = h.beta1 * (1 - 0.5 * std::pow(0.96, (t + 1) * h.momentum_decay));
+    const double mu_product = scalars[0] *= mu;
+    return {decay_of(h.lr, h.weight_decay, h.decoupled_weight_decay),
+            float(h.beta1),
+            float(1 - h.beta1),
+            float(h.beta2),
+            float(1 - h.beta2),
+            float(1 / std::sqrt(1 - std::pow(h.beta2, t))),
+            float(h.eps),
+            float(-h.lr * (1 - mu) / (1 - mu_product)),
+            float(-h.lr * mu_next / (1 - mu_product * mu_next))};
+  }
+
+  template <int M, class V>
+  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+    V &m = s[exp_avg], &v = s[exp_avg_sq];
+    g = fma(c.decay.l2, p, g);
+    m = fma(c.beta1, m, c.beta1_c * g);
+    v = fma(c.beta2, v, c.beta2_c * (g * g));
+    p = fma(c.step_m, m, c.step_g * g) / fma(sqrt(v), c.inv_bias2_sqrt, c.eps) + c.decay.keep * p;
+  }
+};

@@ -1,0 +1,40 @@
+#pragma once
+// What every rule shares: defaults of the contract (see README.md here) and the two kinds of weight decay.
+#include "../vec/portable.h"
+
+// A rule derives from this and overrides what differs.
+struct Rule {
+  // Variants of one rule that need other states; each is compiled on its own, so a kernel never loads what it
+  // ignores.
+  static constexpr int kModes = 1;
+  template <class H>
+  static int mode(const H&) {
+    return 0;
+  }
+  // Bit k set: state k exists in this mode.
+  static constexpr unsigned uses(int) { return ~0u; }
+  // What a state holds before its tensor's first step.
+  template <class H>
+  static double initial(const H&, int) {
+    return 0;
+  }
+  // Per-tensor numbers kept in double beside the states.
+  static constexpr int kScalars = 0;
+};
+
+constexpr unsigned bit(int state) { return 1u << state; }
+
+// Coupled: g += l2 * p. Decoupled: p *= keep. The kind not asked for is the identity.
+struct Decay {
+  float l2, keep;
+};
+
+inline Decay decay_of(double lr, double weight_decay, bool decoupled) {
+  return decoupled ? Decay{0.f, float(1 - lr * weight_decay)} : Decay{float(weight_decay), 1.f};
+}
+
+// Fully decoupled decay: weightDecay counts at the schedule's peak, max_lr, and shrinks with lr from there.
+inline float fully_decoupled(double lr, double weight_decay, double decouple_lr, double max_lr) {
+  if (!decouple_lr) return float(1 - lr * weight_decay);
+  return max_lr > 0 ? float(1 - lr / max_lr * weight_decay) : 1.f;
+}

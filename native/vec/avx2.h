@@ -1,0 +1,43 @@
+#pragma once
+// Eight lanes of AVX2 with FMA.
+#include <immintrin.h>
+
+#include <cstddef>
+
+#include "portable.h"
+
+namespace avx2 {
+
+// The first n lanes set; n in [0, 8].
+FO_FN __m256i lanes(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+struct V {
+  __m256 x;
+  static constexpr size_t N = 8;
+  V() = default;
+  V(float a) : x(_mm256_set1_ps(a)) {}
+  explicit V(__m256 a) : x(a) {}
+  FO_FN V load(const float* p) { return V(_mm256_loadu_ps(p)); }
+  FO_FN V load(const float* p, size_t n) { return V(_mm256_maskload_ps(p, lanes(n))); }
+  FO_FN void store(float* p, V a) { _mm256_storeu_ps(p, a.x); }
+  FO_FN void store(float* p, V a, size_t n) { _mm256_maskstore_ps(p, lanes(n), a.x); }
+};
+
+FO_FN V operator+(V a, V b) { return V(_mm256_add_ps(a.x, b.x)); }
+FO_FN V operator-(V a, V b) { return V(_mm256_sub_ps(a.x, b.x)); }
+FO_FN V operator*(V a, V b) { return V(_mm256_mul_ps(a.x, b.x)); }
+FO_FN V operator/(V a, V b) { return V(_mm256_div_ps(a.x, b.x)); }
+FO_FN V fma(V a, V b, V c) { return V(_mm256_fmadd_ps(a.x, b.x, c.x)); }
+FO_FN V fnma(V a, V b, V c) { return V(_mm256_fnmadd_ps(a.x, b.x, c.x)); }
+FO_FN V sqrt(V a) { return V(_mm256_sqrt_ps(a.x)); }
+FO_FN V max(V a, V b) { return V(_mm256_max_ps(a.x, b.x)); }
+FO_FN V sign(V a) {
+  const __m256 bit = _mm256_set1_ps(-0.f);
+  const __m256 one = _mm256_or_ps(_mm256_and_ps(a.x, bit), _mm256_set1_ps(1.f));
+  const __m256 signed_one = _mm256_and_ps(one, _mm256_cmp_ps(a.x, _mm256_setzero_ps(), _CMP_NEQ_OQ));
+  return V(_mm256_blendv_ps(signed_one, a.x, _mm256_cmp_ps(a.x, a.x, _CMP_UNORD_Q)));
+}
+
+}  // namespace avx2

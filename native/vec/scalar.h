@@ -1,0 +1,34 @@
+#pragma once
+// One lane, any CPU. The oracle of the other instruction sets: compiled without auto-vectorisation, with a
+// true fma (libm's where the CPU has none), so that it gives the same bits.
+#include <cmath>
+#include <cstddef>
+
+#include "portable.h"
+
+namespace scalar {
+
+struct V {
+  float x;
+  static constexpr size_t N = 1;
+  V() = default;
+  V(float a) : x(a) {}
+  FO_FN V load(const float* p) { return V(*p); }
+  FO_FN V load(const float* p, size_t n) { return n ? V(*p) : V(0.f); }
+  FO_FN void store(float* p, V a) { *p = a.x; }
+  FO_FN void store(float* p, V a, size_t n) {
+    if (n) store(p, a);
+  }
+};
+
+FO_FN V operator+(V a, V b) { return V(a.x + b.x); }
+FO_FN V operator-(V a, V b) { return V(a.x - b.x); }
+FO_FN V operator*(V a, V b) { return V(a.x * b.x); }
+FO_FN V operator/(V a, V b) { return V(a.x / b.x); }
+FO_FN V fma(V a, V b, V c) { return V(__builtin_fmaf(a.x, b.x, c.x)); }
+FO_FN V fnma(V a, V b, V c) { return V(__builtin_fmaf(-a.x, b.x, c.x)); }
+FO_FN V sqrt(V a) { return V(__builtin_sqrtf(a.x)); }
+FO_FN V max(V a, V b) { return V(a.x > b.x ? a.x : b.x); }
+FO_FN V sign(V a) { return a.x != a.x ? a : V(float((a.x > 0) - (a.x < 0))); }
+
+}  // namespace scalar

@@ -1,0 +1,76 @@
+'use strict';
+
+// Fails when a kernel object holds a weak symbol or exports anything but its one entry point:
+//   node scripts/check-symbols.js [directory or .o file]...     (default: build/Release)
+//
+// The same source is compiled once per instruction set. Were an inline function of it a weak symbol, the
+// linker would keep one copy for all of them, perhaps the AVX-512 one, and an older CPU would crash in it.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { isas, root } = require('./sources');
+
+const exported = /^[A-TX-Z]$/; // nm's upper case letters, but for U (undefined) and the weak V and W
+const weak = /^[WwVvu]$/;
+
+/** Every object file under `start` that belongs to a target called kernels_<isa>, with its instruction set. */
+function kernelObjects(start) {
+  const files = fs.statSync(start).isDirectory()
+    ? fs.readdirSync(start, { recursive: true }).map((name) => path.join(start, name))
+    : [start];
+  return files
+    .filter((file) => file.endsWith('.o'))
+    .map((file) => ({ file, isa: /(?:^|[\\/])kernels_(\w+?)(?:\.dir)?(?:\.o$|[\\/])/.exec(file)?.[1] }))
+    .filter(({ isa }) => isa);
+}
+
+function problemsOf({ file, isa }) {
+  const nm = spawnSync('nm', ['-C', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (nm.status !== 0) return [`nm failed on ${file}: ${nm.stderr.trim()}`];
+  const expected = `fo_kernels_${isa}`;
+  const problems = [];
+  let found = false;
+  for (const line of nm.stdout.split('\n')) {
+    const [, type, name] = /^[0-9a-f]* *([A-Za-z?-]) (.*)$/.exec(line) ?? [];
+    if (name === undefined) continue;
+    if (weak.test(type)) problems.push(`${file}: weak symbol ${name} (${type})`);
+    else if (exported.test(type)) {
+      if (name.replace(/\(.*$/, '') === expected) found = true;
+      else problems.push(`${file}: exports ${name} (${type}), expected only ${expected}`);
+    }
+  }
+  if (!found) problems.push(`${file}: does not export ${expected}`);
+  return problems;
+}
+
+function check(starts) {
+  const missing = starts.filter((start) => !fs.existsSync(start));
+  if (missing.length > 0)
+    return [`${missing.join(', ')} does not exist: build first (npm run build:native).`];
+  const objects = starts.flatMap(kernelObjects);
+  if (objects.length === 0)
+    return [`No kernel object under ${starts.join(', ')}: build first (npm run build:native).`];
+  const problems = objects.flatMap(problemsOf);
+  if (problems.length === 0)
+    console.log(`check-symbols: ${objects.map(({ isa }) => isa).join(', ')}: one symbol each, none weak.`);
+  return problems;
+}
+
+if (process.platform !== 'linux') {
+  console.log(
+    `check-symbols: nothing was checked, the rules are those of ELF objects and this is ${process.platform}.`,
+  );
+} else if (spawnSync('nm', ['--version']).error) {
+  console.log('check-symbols: nothing was checked, nm is not installed here.');
+} else {
+  const given = process.argv.slice(2);
+  const build = path.join(root, 'build', 'Release');
+  const problems = check(given.length > 0 ? given : [build]);
+  if (given.length === 0 && problems.length === 0) {
+    const found = new Set(kernelObjects(build).map(({ isa }) => isa));
+    for (const isa of isas()) if (!found.has(isa)) problems.push(`${build} has no kernel object for ${isa}.`);
+  }
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exitCode = 1;
+}
