@@ -1,0 +1,38 @@
+'use strict';
+// Ends worker threads while their steps are running, synchronous and asynchronous ones.
+const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+const { Adam } = require('fused-optim');
+
+const repetitions = 24;
+
+async function work(asynchronous) {
+  const length = 1 << 20;
+  const params = [{ data: new Float32Array(length), grad: new Float32Array(length).fill(1) }];
+  const optimizer = new Adam(params);
+  parentPort.postMessage('begin');
+  for (;;) {
+    if (asynchronous) await optimizer.stepAsync();
+    else optimizer.step();
+  }
+}
+
+async function main() {
+  let terminated = 0;
+  for (let i = 0; i < repetitions; ++i) {
+    const worker = new Worker(module.filename, { workerData: i % 4 !== 0 });
+    await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    await new Promise((resolve) => setTimeout(resolve, (i * 7) % 20));
+    await worker.terminate();
+    ++terminated;
+  }
+  // The pool that the workers shared still works.
+  const param = { data: new Float32Array(1 << 20), grad: new Float32Array(1 << 20).fill(1) };
+  const optimizer = new Adam([param], { lr: 1 });
+  optimizer.step();
+  await optimizer.stepAsync();
+  const right = param.data.every((value) => Math.abs(value + 2) < 1e-4);
+  console.log(`${terminated} terminated, then ${right ? 'right' : 'wrong'}`);
+}
+
+if (isMainThread) main();
+else work(workerData);

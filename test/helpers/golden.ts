@@ -1,0 +1,164 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Parameter } from 'fused-optim';
+import { describeIsas, withIsa } from './isas';
+import { setOptions, type AnyOptimizer, type Options, type OptimizerClass } from './registry';
+
+const directory = path.join(__dirname, '..', 'golden');
+
+export function readJson(file: string): unknown {
+  return JSON.parse(fs.readFileSync(path.join(directory, file), 'utf8'));
+}
+
+/** Numbers of a .bin file; views share one copy, whose start is aligned. */
+export class Binary {
+  readonly #buffer: ArrayBuffer;
+  constructor(file: string) {
+    this.#buffer = new Uint8Array(fs.readFileSync(path.join(directory, file))).buffer;
+  }
+  f32(offset: number, length: number): Float32Array {
+    return new Float32Array(this.#buffer, offset, length);
+  }
+  f64(offset: number, length: number): Float64Array {
+    return new Float64Array(this.#buffer, offset, length);
+  }
+}
+
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);
+
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly initOffset: number;
+  readonly gradsOffset: number;
+}
+
+type ByTensor<T> = Readonly<Record<string, T>>;
+
+interface Case {
+  readonly id: string;
+  readonly problem: string;
+  readonly steps: number;
+  readonly hyperparameters: Options;
+  readonly lrSchedule?: readonly number[];
+  readonly f64: {
+    readonly params: Readonly<Record<string, ByTensor<number>>>;
+    readonly states: ByTensor<ByTensor<number>>;
+  };
+  readonly tolerance: {
+    readonly rtol: number;
+    readonly params: Readonly<Record<string, ByTensor<number>>>;
+    readonly statesRtol: number;
+    readonly states: ByTensor<ByTensor<number>>;
+  };
+}
+
+interface CaseFile {
+  readonly checkpoints: readonly number[];
+  readonly cases: readonly Case[];
+}
+
+interface Problems {
+  readonly problems: Readonly<
+    Record<string, { readonly steps: number; readonly tensors: readonly Tensor[] }>
+  >;
+}
+
+const { problems } = readJson('traj/problems.json') as Problems;
+const problemNumbers = new Binary('traj/problems.bin');
+
+/** Throws for the first number outside its tolerance; `!(… <= …)` so that NaN is outside too. */
+function expectClose(
+  received: ArrayLike<number>,
+  reference: Float64Array,
+  atol: number,
+  rtol: number,
+  what: string,
+): void {
+  expect(received).toHaveLength(reference.length);
+  reference.forEach((expected, i) => {
+    const error = Math.abs(received[i]! - expected);
+    const limit = atol + rtol * Math.abs(expected);
+    if (!(error <= limit)) {
+      throw new Error(
+        `${what}[${i}] is ${received[i]}, expected ${expected}: off by ${error}, allowed ${limit}`,
+      );
+    }
+  });
+}
+
+/** Runs one case to its end, comparing at every checkpoint. Returns how many numbers were compared. */
+function runCase(
+  make: (params: Parameter[]) => AnyOptimizer,
+  golden: Case,
+  file: CaseFile,
+  numbers: Binary,
+): number {
+  const { tensors } = problems[golden.problem]!;
+  const params = tensors.map(({ name, shape, initOffset }): Parameter => {
+    return { name, shape, data: problemNumbers.f32(initOffset, sizeOf(shape)).slice() };
+  });
+  const optimizer = make(params);
+  let compared = 0;
+  for (let step = 1; step <= golden.steps; ++step) {
+    tensors.forEach(({ shape, gradsOffset }, i) => {
+      const size = sizeOf(shape);
+      params[i]!.grad = problemNumbers.f32(gradsOffset + (step - 1) * size * 4, size);
+    });
+    if (golden.lrSchedule) setOptions(optimizer, { lr: golden.lrSchedule[step - 1] });
+    expect(optimizer.step()).toEqual({ applied: true, step });
+    if (!file.checkpoints.includes(step)) continue;
+    tensors.forEach(({ name }, i) => {
+      const { data } = params[i]!;
+      const reference = numbers.f64(golden.f64.params[step]![name]!, data.length);
+      const atol = golden.tolerance.params[step]![name]!;
+      expectClose(data, reference, atol, golden.tolerance.rtol, `${name} after step ${step}`);
+      compared += data.length;
+    });
+  }
+  tensors.forEach(({ name }, i) => {
+    const state = optimizer.state(params[i]!);
+    expect(state.step).toBe(golden.steps);
+    for (const [key, offset] of Object.entries(golden.f64.states[name]!)) {
+      const value = state[key];
+      const list = typeof value === 'number' ? [value] : value;
+      if (!list) throw new Error(`state(${name}) has no ${key}`);
+      const { states, statesRtol } = golden.tolerance;
+      const reference = numbers.f64(offset, list.length);
+      expectClose(list, reference, states[name]![key]!, statesRtol, `${key} of ${name}`);
+      compared += list.length;
+    }
+  });
+  optimizer.dispose();
+  return compared;
+}
+
+/**
+ * Declares one test for every case of an algorithm, on every instruction set. `options` turns a case's
+ * hyper-parameters into the class's options, or into undefined when the case is not for this class.
+ */
+export function goldenTests(
+  Class: OptimizerClass,
+  algorithm: string,
+  expectedCases: number,
+  options: (hyperparameters: Options) => Options | undefined = (hyperparameters) => hyperparameters,
+): void {
+  const file = readJson(`traj/${algorithm}.json`) as CaseFile;
+  const numbers = new Binary(`traj/${algorithm}.bin`);
+  const cases = file.cases
+    .map((golden) => ({ id: golden.id, golden, given: options(golden.hyperparameters) }))
+    .filter((entry): entry is typeof entry & { given: Options } => entry.given !== undefined);
+
+  describe(`golden trajectories of ${Class.name}`, () => {
+    test('are all there', () => {
+      expect(cases).toHaveLength(expectedCases);
+    });
+    describeIsas((isa) => {
+      test.each(cases)('$id', ({ golden, given }) => {
+        const make = (params: Parameter[]) => withIsa(isa, () => new Class(params, given));
+        expect(runCase(make, golden, file, numbers)).toBeGreaterThan(1000);
+      });
+    });
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * What the published types allow and refuse; `npm run typecheck` compiles it, nothing runs it. Every line below an
+ * expected error must be one.
+ */
+import {
+  Adam,
+  AdamW,
+  backends,
+  Lion,
+  NAG,
+  Optimizer,
+  SGD,
+  type AdamWOptions,
+  type Parameter,
+  type ParamGroup,
+  type ParameterState,
+  type StateDict,
+  type StepResult,
+} from 'fused-optim';
+
+const weight: Parameter = { name: 'w', data: new Float32Array(6), grad: null, shape: [2, 3] };
+
+/** A framework's own tensor fits without an adapter. */
+class Tensor {
+  data = new Float32Array(4);
+  grad: Float32Array | null = null;
+  readonly shape: readonly number[] = [4];
+  requiresGrad = true;
+}
+
+function* parameters(): Generator<Parameter> {
+  yield weight;
+  yield new Tensor();
+}
+
+export async function usage(): Promise<readonly unknown[]> {
+  using optimizer = new AdamW(parameters(), { lr: 1e-3, betas: [0.9, 0.95], threads: 2 });
+  const result: StepResult = optimizer.step();
+  const later: Promise<StepResult> = optimizer.stepAsync();
+  const applied: boolean = result.applied && (await later).applied;
+  const state: ParameterState = optimizer.state(weight);
+  const steps: number = state.step;
+  const expAvg: Float32Array | number | undefined = state.expAvg;
+  const dict: StateDict = optimizer.stateDict();
+  optimizer.loadStateDict(dict);
+  optimizer.zeroGrad();
+  const isa: 'scalar' | 'avx2' | 'avx512' | null = backends().cpu.isa;
+  const any: Optimizer<AdamWOptions> = optimizer;
+  return [applied, steps, expAvg, isa, any];
+}
+
+export function options(): void {
+  // @ts-expect-error: a misspelled option
+  new AdamW([weight], { learningRate: 1e-3 });
+  // @ts-expect-error: a number is needed
+  new AdamW([weight], { lr: '1e-3' });
+  // @ts-expect-error: betas come in a pair
+  new AdamW([weight], { betas: [0.9] });
+  // @ts-expect-error: SGD has no momentum
+  new SGD([weight], { momentum: 0.9 });
+  // @ts-expect-error: NAG always is
+  new NAG([weight], { nesterov: true });
+  // @ts-expect-error: Lion has no eps
+  new Lion([weight], { eps: 1e-8 });
+  // @ts-expect-error: parameters come in a list
+  new SGD(weight);
+  // @ts-expect-error: a parameter has data
+  new SGD([{ grad: new Float32Array(1) }]);
+  // @ts-expect-error: plain arrays have no memory that can be updated in place
+  new SGD([{ data: [1, 2, 3] }]);
+  // @ts-expect-error: the base class has no rule
+  new Optimizer([weight]);
+}
+
+export function groups(): readonly unknown[] {
+  const optimizer = new AdamW([{ params: [weight], lr: 1e-4, weightDecay: 0 }, { params: parameters() }], {
+    lr: 1e-3,
+  });
+  const group: ParamGroup<AdamWOptions> = optimizer.paramGroups[0]!;
+  group.lr = 1e-5;
+  group.betas = [0.9, 0.99];
+  const lr: number = group.lr;
+  const amsgrad: boolean = group.amsgrad;
+  optimizer.addParamGroup({ params: [weight], eps: 1e-6 });
+  // @ts-expect-error: an option that a group does not have
+  group.learningRate = 1;
+  // @ts-expect-error: a number is needed
+  group.lr = null;
+  // @ts-expect-error: parameters of a group do not change
+  group.params = [weight];
+  // @ts-expect-error: threads belong to the optimizer
+  optimizer.addParamGroup({ params: [weight], threads: 2 });
+  // @ts-expect-error: the list is read-only
+  optimizer.paramGroups[0] = group;
+  // @ts-expect-error: groups of AdamW have no momentum
+  new AdamW([{ params: [weight], momentum: 0.9 }]);
+  // @ts-expect-error: groups and parameters do not mix
+  new Adam([{ params: [weight] }, weight]);
+  return [lr, amsgrad];
+}
