@@ -1,0 +1,132 @@
+/** The GPT: two graphs that compute, and the weights, which are plain Float32Arrays that the optimizer writes to. */
+import path from 'node:path';
+import { backends } from 'fused-optim';
+import { ALPHABET, type Batch } from './data';
+import { Random } from './random';
+import { loadRuntime, type Ort, type OrtSession, type OrtTensor, type OrtValueMetadata } from './runtime';
+
+/** What the optimizer is given. `data` is the memory behind a graph's input, `grad` the memory behind an output. */
+export interface Weight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+  grad: Float32Array;
+}
+
+const INIT_DEVIATION = 0.02;
+
+function numbers({ name, shape }: OrtValueMetadata): number[] {
+  return shape.map((size) => {
+    if (typeof size !== 'number')
+      throw new Error(`Expected "${name}" to have a fixed shape but received [${shape}].`);
+    return size;
+  });
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+export class Model {
+  readonly batch: number;
+  readonly context: number;
+  readonly weights: readonly Weight[];
+  readonly parameters: number;
+  readonly #ort: Ort;
+  readonly #step: OrtSession;
+  readonly #forward: OrtSession;
+  readonly #inputs: Record<string, OrtTensor> = {};
+  readonly #outputs: Record<string, OrtTensor> = {};
+  readonly #loss = new Float32Array(1);
+
+  /** Loads both graphs and gives the weights their first values, which depend on the seed alone. */
+  static async load(seed: number): Promise<Model> {
+    const ort = loadRuntime();
+    const options = {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: backends().cpu.threads,
+      // Idle threads of the runtime would otherwise keep the cores busy while the optimizer steps.
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
+      logSeverityLevel: 3,
+    };
+    const open = (name: string): Promise<OrtSession> =>
+      ort.InferenceSession.create(path.join(__dirname, `${name}.onnx`), options);
+    const model = new Model(ort, await open('gpt-step'), await open('gpt-forward'));
+    model.#initialize(seed);
+    return model;
+  }
+
+  private constructor(ort: Ort, step: OrtSession, forward: OrtSession) {
+    this.#ort = ort;
+    this.#step = step;
+    this.#forward = forward;
+    const inputs = step.inputMetadata.filter(({ name }) => name !== 'tokens' && name !== 'targets');
+    const outputs = new Map(step.outputMetadata.map((output) => [output.name, numbers(output).join()]));
+    const tokens = step.inputMetadata.find(({ name }) => name === 'tokens');
+    if (!tokens) throw new Error('The graph gpt-step.onnx has no input "tokens".');
+    [this.batch = 0, this.context = 0] = numbers(tokens);
+
+    this.#outputs.loss = new ort.Tensor('float32', this.#loss, []);
+    this.weights = inputs.map((input) => {
+      const { name } = input;
+      const shape = numbers(input);
+      const gradient = `grad.${name}`;
+      if (outputs.get(gradient) !== shape.join()) {
+        throw new Error(`Expected the graph's output "${gradient}" to have shape [${shape}].`);
+      }
+      const data = new Float32Array(elements(shape));
+      const grad = new Float32Array(elements(shape));
+      // The tensors keep these very arrays: no copy is made of a weight or a gradient, at any step.
+      this.#inputs[name] = new ort.Tensor('float32', data, shape);
+      this.#outputs[gradient] = new ort.Tensor('float32', grad, shape);
+      return { name, shape, data, grad };
+    });
+    this.parameters = this.weights.reduce((sum, weight) => sum + weight.data.length, 0);
+
+    const symbols = this.weights.find(({ name }) => name === 'wte.weight')?.shape[0];
+    if (symbols !== ALPHABET.length) {
+      throw new Error(`Expected a graph for ${ALPHABET.length} symbols but received one for ${symbols}.`);
+    }
+  }
+
+  /** Normal numbers; ones for the norms; zeros for biases; smaller where a block adds to the residual stream. */
+  #initialize(seed: number): void {
+    const layers = new Set(this.weights.map(({ name }) => /^h\.(\d+)\./.exec(name)?.[1])).size - 1;
+    for (const [index, { name, shape, data }] of this.weights.entries()) {
+      if (shape.length === 1) {
+        data.fill(name.endsWith('.bias') ? 0 : 1);
+        continue;
+      }
+      const random = new Random(seed, -2 - index);
+      const deviation = /\.(proj|down)\./.test(name)
+        ? INIT_DEVIATION / Math.sqrt(2 * layers)
+        : INIT_DEVIATION;
+      for (let i = 0; i < data.length; i++) data[i] = deviation * random.normal();
+    }
+  }
+
+  /** Forward and backward: fills every weight's `grad` and gives the mean loss in nats a token. */
+  async step({ tokens, targets }: Batch): Promise<number> {
+    const dims = [this.batch, this.context];
+    const feeds = {
+      ...this.#inputs,
+      tokens: new this.#ort.Tensor('int64', tokens, dims),
+      targets: new this.#ort.Tensor('int64', targets, dims),
+    };
+    await this.#step.run(feeds, this.#outputs);
+    return this.#loss[0] ?? NaN;
+  }
+
+  /** The unscaled log-probabilities of the next token at every place: [rows, context, symbols], flat. */
+  async logits(tokens: BigInt64Array): Promise<Float32Array> {
+    const dims = [tokens.length / this.context, this.context];
+    const feeds = { ...this.#inputs, tokens: new this.#ort.Tensor('int64', tokens, dims) };
+    const { logits } = await this.#forward.run(feeds);
+    return logits?.data as Float32Array;
+  }
+
+  async release(): Promise<void> {
+    await this.#step.release();
+    await this.#forward.release();
+  }
+}

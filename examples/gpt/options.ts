@@ -1,0 +1,150 @@
+/** The command line: what may be asked for, and one sentence for everything else. */
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { closest, distance } from 'fastest-levenshtein';
+import { checkpointPath } from './checkpoint';
+import { optimizerClasses, optimizerName, SETTINGS } from './optimizers';
+
+/** The learning rate ends its decay here, and a run without --steps ends here too. */
+export const DEFAULT_STEPS = 1000;
+
+export interface Options {
+  /** Not given: AdamW, or the checkpoint's. */
+  optimizer: string | undefined;
+  /** Not given: DEFAULT_STEPS, or what a checkpoint beyond that has done. */
+  steps: number | undefined;
+  lr: number | undefined;
+  horizon: number | undefined;
+  seed: number | undefined;
+  out: string;
+  /** The checkpoint to go on from. */
+  resume: string | undefined;
+  json: boolean;
+}
+
+export const DEFAULTS = {
+  optimizer: 'AdamW',
+  horizon: DEFAULT_STEPS,
+  seed: 1,
+  out: path.join(__dirname, 'out'),
+};
+
+/** A mistake on the command line; the message is all there is to say about it. */
+export class UsageError extends Error {}
+
+const SPEC = {
+  optimizer: { type: 'string' },
+  steps: { type: 'string' },
+  lr: { type: 'string' },
+  horizon: { type: 'string' },
+  seed: { type: 'string' },
+  out: { type: 'string' },
+  resume: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
+export function helpText(): string {
+  const rates = Object.entries(SETTINGS).map(([name, { lr }], i, all) => {
+    const separator = i === all.length - 1 ? '' : i % 5 === 4 ? ',\n                    ' : ', ';
+    return `${name} ${lr}${separator}`;
+  });
+  return `Trains a small GPT on the TypeScript compiler's declaration files, its weights updated by fused-optim.
+
+  npm run demo -- [options]
+
+  --optimizer NAME  ${[...optimizerClasses().keys()].join(', ')}
+                    (default ${DEFAULTS.optimizer}; upper or lower case)
+  --steps N         train until step N in all (default ${DEFAULT_STEPS})
+  --lr X            peak learning rate (default ${rates.join('')})
+  --horizon N       the step at which the learning rate has come down to a tenth (default ${DEFAULTS.horizon})
+  --resume [PATH]   go on from a checkpoint: that of the output folder, or a file or folder
+  --seed N          of the first weights, the batches and the sample (default ${DEFAULTS.seed})
+  --out DIR         where the checkpoint and the charts go (default examples/gpt/out)
+  --json            no progress bar; the last line of the output is one JSON object
+  --help            this text`;
+}
+
+function number(
+  name: string,
+  text: string | undefined,
+  expected: string,
+  fits: (value: number) => boolean,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (!fits(value)) throw new UsageError(`Expected --${name} to be ${expected} but received "${text}".`);
+  return value;
+}
+
+/** `--resume` may stand alone, which parseArgs does not know: a bare one gets an empty value. */
+function giveResumeAValue(argv: readonly string[]): string[] {
+  return argv.flatMap((argument, i) => {
+    const next = argv[i + 1];
+    const bare = argument === '--resume' && (next === undefined || next.startsWith('-'));
+    return bare ? ['--resume='] : [argument];
+  });
+}
+
+function parse(
+  argv: readonly string[],
+): { [K in keyof typeof SPEC]?: string | boolean } & { help?: boolean } {
+  try {
+    return parseArgs({ args: giveResumeAValue(argv), options: SPEC, strict: true }).values;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const [, given = ''] = /'(.*?)'/.exec(message) ?? [];
+    if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+      const name = given.replace(/^-+/, '');
+      const near = closest(name, Object.keys(SPEC));
+      const guess = distance(name, near) <= name.length / 2 ? `; did you mean --${near}?` : ';';
+      throw new UsageError(`Unknown option "${given}"${guess} --help lists the options.`);
+    }
+    if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
+      throw new UsageError(
+        `Unexpected argument "${given}"; options look like this: npm run demo -- --steps 200`,
+      );
+    }
+    if (code !== 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE') throw error;
+    const what =
+      SPEC[given.replace(/^--| .*$/g, '') as keyof typeof SPEC]?.type === 'boolean' ? 'no value' : 'a value';
+    throw new UsageError(`Expected ${given.replace(/ .*$/, '')} to have ${what}; --help lists the options.`);
+  }
+}
+
+/** The options, or undefined when only the help text was asked for. */
+export function parseOptions(argv: readonly string[]): Options | undefined {
+  const values = parse(argv) as { [name: string]: string | undefined } & { json?: boolean; help?: boolean };
+  if (values.help) return undefined;
+  const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
+
+  let optimizer: string | undefined;
+  if (values.optimizer !== undefined) {
+    optimizer = optimizerName(values.optimizer);
+    const names = [...optimizerClasses().keys()];
+    if (!optimizer) {
+      throw new UsageError(
+        `Expected --optimizer to be one of ${names.join(', ')} but received "${values.optimizer}".`,
+      );
+    }
+  }
+  const out = path.resolve(values.out ?? DEFAULTS.out);
+  return {
+    optimizer,
+    steps: number('steps', values.steps, 'a whole number from 1', whole(1)),
+    lr: number('lr', values.lr, 'a positive number', (value) => value > 0 && Number.isFinite(value)),
+    horizon: number('horizon', values.horizon, 'a whole number from 1', whole(1)),
+    seed: number(
+      'seed',
+      values.seed,
+      'a whole number from 0 to 2147483647',
+      (v) => whole(0)(v) && v < 2 ** 31,
+    ),
+    out,
+    resume:
+      values.resume === undefined
+        ? undefined
+        : checkpointPath(values.resume === '' ? out : path.resolve(values.resume)),
+    json: values.json ?? false,
+  };
+}

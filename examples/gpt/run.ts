@@ -1,0 +1,87 @@
+/** A training run as data: how it begins, afresh or from a checkpoint, and how it is saved. */
+import { readCheckpoint, restoreWeights, saveCheckpoint, type Checkpoint } from './checkpoint';
+import { Model } from './model';
+import { DEFAULT_STEPS, DEFAULTS, UsageError, type Options } from './options';
+import { createOptimizer, type AnyOptimizer } from './optimizers';
+
+/** A run between two steps: all of it goes into a checkpoint. */
+export interface Run {
+  model: Model;
+  optimizer: AnyOptimizer;
+  /** Each group's learning rate before the schedule. */
+  rates: number[];
+  /** Where to stop. */
+  steps: number;
+  settings: Pick<Checkpoint, 'optimizer' | 'lr' | 'seed' | 'horizon'>;
+  trainLoss: number[];
+  validation: { step: number; loss: number }[];
+}
+
+export interface Timing {
+  steps: number;
+  total: number;
+  optimizer: number;
+}
+
+/** What a resumed run may change is the rate and the horizon; another optimizer or seed would be another run. */
+function settle(options: Options, saved: Checkpoint | undefined): Pick<Run, 'steps' | 'settings'> {
+  for (const name of ['optimizer', 'seed'] as const) {
+    if (saved && options[name] !== undefined && options[name] !== saved[name]) {
+      throw new UsageError(
+        `Expected --${name} to be ${saved[name]}, as in the checkpoint, but received ${options[name]}.`,
+      );
+    }
+  }
+  const done = saved?.step ?? 0;
+  if (options.steps !== undefined && options.steps < done) {
+    throw new UsageError(
+      `Expected --steps to be at least ${done}, which the checkpoint has done, but received ${options.steps}.`,
+    );
+  }
+  const settings = {
+    optimizer: options.optimizer ?? saved?.optimizer ?? DEFAULTS.optimizer,
+    lr: options.lr ?? saved?.lr,
+    seed: options.seed ?? saved?.seed ?? DEFAULTS.seed,
+    horizon: options.horizon ?? saved?.horizon ?? DEFAULTS.horizon,
+  };
+  return { settings, steps: options.steps ?? Math.max(DEFAULT_STEPS, done) };
+}
+
+/** The run that the options ask for, before its next step. */
+export async function begin(options: Options): Promise<Run> {
+  const saved = options.resume === undefined ? undefined : readCheckpoint(options.resume);
+  const { settings, steps } = settle(options, saved);
+  const model = await Model.load(settings.seed);
+  const optimizer = createOptimizer(settings.optimizer, model.weights, settings.lr);
+  const rates = optimizer.paramGroups.map((group) => group.lr);
+  if (saved) {
+    restoreWeights(model.weights, saved.weights, options.resume ?? '');
+    optimizer.loadStateDict(saved.optimizerState);
+  }
+  const { trainLoss = [], validation = [] } = saved ?? {};
+  return { model, optimizer, rates, steps, settings, trainLoss, validation };
+}
+
+export function save(run: Run, file: string): void {
+  const weights = run.model.weights.map(({ name, shape, data }) => [name, { shape, data }] as const);
+  saveCheckpoint(file, {
+    ...run.settings,
+    step: run.trainLoss.length,
+    weights: Object.fromEntries(weights),
+    optimizerState: run.optimizer.stateDict(),
+    trainLoss: run.trainLoss,
+    validation: run.validation,
+  });
+}
+
+export function speed({ model }: Run, timing: Timing): { tokensPerSecond: number; optimizerShare: number } {
+  if (timing.steps === 0) return { tokensPerSecond: 0, optimizerShare: 0 };
+  return {
+    tokensPerSecond: (timing.steps * model.batch * model.context) / timing.total,
+    optimizerShare: timing.optimizer / timing.total,
+  };
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

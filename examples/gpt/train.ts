@@ -1,0 +1,130 @@
+/**
+ * Trains the GPT: onnxruntime computes the loss and the gradients, fused-optim updates the weights in place.
+ * Run by scripts/demo.js (`npm run demo`), or `node -r ts-node/register/transpile-only examples/gpt/train.ts`.
+ */
+import path from 'node:path';
+import { backends } from 'fused-optim';
+import { CHECKPOINT_FILE } from './checkpoint';
+import { readCorpus, trainingBatch, type Corpus } from './data';
+import { helpText, parseOptions, UsageError, type Options } from './options';
+import { report, resumeHint } from './report';
+import { begin, mean, save, speed, type Run, type Timing } from './run';
+import { validate } from './sample';
+import { rateFactor } from './schedule';
+import { Screen } from './screen';
+
+const WARMUP = 100;
+const FLOOR = 0.1;
+const SAVE_EVERY = 250;
+const VALIDATE_EVERY = 100;
+
+/** One step; returns the seconds that the optimizer took of it. */
+async function advance(run: Run, text: Uint8Array): Promise<number> {
+  const { model, optimizer, settings, rates, trainLoss } = run;
+  const step = trainLoss.length;
+  const loss = await model.step(trainingBatch(text, model.batch, model.context, settings.seed, step));
+  if (!Number.isFinite(loss))
+    throw new Error(`The loss became ${loss} at step ${step + 1}; try a smaller --lr.`);
+  const start = performance.now();
+  const factor = rateFactor(step, { warmup: WARMUP, horizon: settings.horizon, floor: FLOOR });
+  optimizer.paramGroups.forEach((group, i) => (group.lr = (rates[i] ?? NaN) * factor));
+  optimizer.step();
+  trainLoss.push(loss);
+  return (performance.now() - start) / 1000;
+}
+
+/** Trains up to the last step; false when a signal stopped it. Either way the checkpoint is saved. */
+async function train(
+  run: Run,
+  corpus: Corpus,
+  options: Options,
+  screen: Screen,
+  timing: Timing,
+): Promise<boolean> {
+  const { model, trainLoss, validation } = run;
+  const checkpoint = path.join(options.out, CHECKPOINT_FILE);
+  let stopped = false;
+  const stop = (): void => void (stopped = true);
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  screen.start(trainLoss.length);
+  try {
+    while (trainLoss.length < run.steps && !stopped) {
+      const start = performance.now();
+      timing.optimizer += await advance(run, corpus.train);
+      timing.total += (performance.now() - start) / 1000;
+      timing.steps++;
+      const step = trainLoss.length;
+      const score = step % VALIDATE_EVERY === 0;
+      if (score) validation.push({ step, loss: await validate(model, corpus) });
+      if (step % SAVE_EVERY === 0) save(run, checkpoint);
+      screen.update(
+        {
+          step,
+          trainLoss: mean(trainLoss.slice(-20)),
+          validationLoss: validation.at(-1)?.loss,
+          ...speed(run, timing),
+        },
+        score,
+      );
+    }
+    save(run, checkpoint);
+  } finally {
+    screen.stop();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+  return !stopped;
+}
+
+async function run(options: Options): Promise<number> {
+  const state = await begin(options);
+  const { model, settings } = state;
+  const corpus = readCorpus();
+  const screen = new Screen({ optimizer: settings.optimizer, steps: state.steps, json: options.json });
+  const { isa, threads } = backends().cpu;
+  const count = (value: number): string => value.toLocaleString('en');
+  screen.line(`Text: ${count(corpus.train.length)} characters to learn, ${count(corpus.validation.length)} held out, \
+from ${corpus.files} files; unigram entropy ${corpus.unigramEntropy.toFixed(3)} nats per character.
+Model: ${count(model.parameters)} parameters in ${model.weights.length} tensors; ${settings.optimizer} \
+on ${isa}, ${threads} threads.`);
+  const timing = { steps: 0, total: 0, optimizer: 0 };
+  try {
+    const first = state.trainLoss.length;
+    if (first > 0) screen.line(`Going on from step ${first} of "${options.resume}".`);
+    if (!(await train(state, corpus, options, screen, timing))) {
+      screen.line(
+        `Stopped after step ${state.trainLoss.length}; the checkpoint is saved, go on with ${resumeHint(options)}.`,
+      );
+      return 130;
+    }
+    await report(state, corpus, options, screen, timing);
+    return 0;
+  } finally {
+    state.optimizer.dispose();
+    await model.release();
+  }
+}
+
+/**
+ * The whole program; resolves to the exit code. `prepare` is called once the command line has been understood and
+ * before anything else, with the options.
+ */
+export async function main(argv: readonly string[], prepare?: (options: Options) => void): Promise<number> {
+  try {
+    const options = parseOptions(argv);
+    if (!options) {
+      process.stdout.write(`${helpText()}\n`);
+      return 0;
+    }
+    prepare?.(options);
+    return await run(options);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (require.main === module) {
+  void main(process.argv.slice(2)).then((code) => {
+    process.exitCode = code;
+  });
+}
