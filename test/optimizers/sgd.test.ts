@@ -1,5 +1,6 @@
 import { SGD } from 'fused-optim';
 import { goldenTests } from '../helpers/golden';
+import { describeIsas, withIsa } from '../helpers/isas';
 
 goldenTests(SGD, 'sgd', 8);
 
@@ -13,6 +14,15 @@ describe('SGD', () => {
     expect(params[0]!.data).toEqual(Float32Array.of(0.75, 2.5));
     expect(sgd.state(params[0]!)).toEqual({ step: 1 });
     expect(sgd.stateBytes()).toBe(0);
+  });
+
+  describeIsas((isa) => {
+    test('computes subnormal numbers, it does not flush them to zero', () => {
+      const tiny = Math.fround(2 ** -140);
+      const params = [{ data: new Float32Array(9).fill(3 * tiny), grad: new Float32Array(9).fill(tiny) }];
+      withIsa(isa, () => new SGD(params, { lr: 1 })).step();
+      expect(params[0]!.data).toEqual(new Float32Array(9).fill(2 * tiny));
+    });
   });
 
   test.each([
