@@ -1,0 +1,24 @@
+#pragma once
+// Included before everything else where AVX-512 is emulated on AVX2: SIMDe's portable versions take the names
+// of the intrinsics. The partial loads and stores below are missing from its release 0.7.4.
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/fma.h>
+
+static inline __m512 fo_maskz_loadu_ps(__mmask16 mask, const float* from) {
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = mask >> i & 1 ? from[i] : 0.f;
+  return _mm512_loadu_ps(lanes);
+}
+
+static inline void fo_mask_storeu_ps(float* to, __mmask16 mask, __m512 value) {
+  float lanes[16];
+  _mm512_storeu_ps(lanes, value);
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) to[i] = lanes[i];
+}
+
+#undef _mm512_maskz_loadu_ps
+#define _mm512_maskz_loadu_ps fo_maskz_loadu_ps
+#undef _mm512_mask_storeu_ps
+#define _mm512_mask_storeu_ps fo_mask_storeu_ps

@@ -1,0 +1,163 @@
+// Whole steps over many tensors: the same bits on every instruction set and with any number of threads.
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../../native/cpu/thread_pool.h"
+#include "check.h"
+#include "model.h"
+#include "targets.h"
+
+namespace fo_test {
+namespace {
+
+const fo::RuleKernels* const* scalar_kernels() { return fo::find_isa("scalar")->kernels; }
+
+// Long enough to be cut into several ranges; cuts fall inside tensors, on borders and among empty and tiny
+// ones.
+std::vector<size_t> lengths() {
+  std::vector<size_t> all = {0, 1, 7, 16384, 67, 0, 33000, 15, 20001};
+  for (size_t i = 0; i < 300; ++i) all.push_back(i % 70);
+  return all;
+}
+
+// Steps with a schedule and with tensors that have no gradient now and then.
+std::vector<uint32_t> train(const Plan& plan, const fo::RuleKernels* const* kernels, int threads, int steps) {
+  Model model(plan, kernels, threads);
+  for (int step = 1; step <= steps; ++step) {
+    model.make_grads(step);
+    for (size_t i = 0; i < plan.lengths.size(); ++i)
+      if ((i + size_t(step)) % 5 == 0) model.bind(i, false);
+    EXPECT(model.plan(), "step %d was refused", step);
+    model.stepper().run();
+    model.scale_lr(0.9);
+  }
+  EXPECT(model.intact(), "memory before a tensor was written");
+  return model.bits();
+}
+
+void expect_same(const std::vector<uint32_t>& found, const std::vector<uint32_t>& wanted,
+                 const std::string& what) {
+  EXPECT(found.size() == wanted.size(), "%s: %zu words, not %zu", what.c_str(), found.size(), wanted.size());
+  size_t first = 0;
+  while (first < std::min(found.size(), wanted.size()) && found[first] == wanted[first]) ++first;
+  EXPECT(found == wanted, "%s: the first difference is in word %zu of %zu", what.c_str(), first,
+         wanted.size());
+}
+
+std::vector<Plan> plans(const fo::RuleInfo& rule) {
+  const auto rows = hyper_rows(rule, 4);
+  std::vector<Plan> all;
+  // Random rows at the end differ from the usual one in everything.
+  all.push_back({&rule, {rows[0], rows[rows.size() - 1]}, lengths(), 1});
+  all.push_back({&rule, {rows[rows.size() - 2], rows[rows.size() - 3], rows[rows.size() - 4]}, lengths(), 2});
+  return all;
+}
+
+void same_everywhere(const fo::RuleInfo& rule) {
+  const int steps = session.quick ? 2 : 4;
+  for (const Plan& plan : plans(rule)) {
+    const auto wanted = train(plan, scalar_kernels(), 1, steps);
+    for (const fo::Isa* isa : targets())
+      for (int threads = 1; threads <= 5; ++threads)
+        expect_same(train(plan, isa->kernels, threads, steps), wanted,
+                    std::string(isa->name) + ", " + std::to_string(threads) + " threads");
+  }
+}
+
+void many_steps(const fo::RuleInfo& rule) {
+  const Plan plan{&rule, {hyper_rows(rule, 0)[0]}, {3, 100, 16, 0, 1}, 3};
+  const auto wanted = train(plan, scalar_kernels(), 1, rounds(500));
+  for (const fo::Isa* isa : targets())
+    expect_same(train(plan, isa->kernels, 2, rounds(500)), wanted, isa->name);
+}
+
+void maximize_is_negation(const fo::RuleInfo& rule, const fo::Isa& isa) {
+  Plan plan{&rule, {hyper_rows(rule, 0)[0]}, {1, 40, 333}, 4};
+  Model down(plan, isa.kernels, 1);
+  plan.groups[0][fo::kMaximize] = 1;
+  Model up(plan, isa.kernels, 1);
+  for (int step = 1; step <= 4; ++step) {
+    down.make_grads(step), up.make_grads(step);
+    for (size_t i = 0; i < plan.lengths.size(); ++i)
+      for (size_t k = 0; k < plan.lengths[i]; ++k) up.grad(i)[k] = -up.grad(i)[k];
+    EXPECT(down.plan() && up.plan(), "a step was refused");
+    down.stepper().run(), up.stepper().run();
+  }
+  expect_same(up.bits(), down.bits(), isa.name);
+}
+
+// NaN and infinities stay in the tensor, and in the element, whose gradient had them.
+void bad_values_stay(const fo::RuleInfo& rule, const fo::Isa& isa) {
+  const Plan plan{&rule, {hyper_rows(rule, 0)[0]}, {40, 33, 70000, 5, 40}, 5};
+  Model clean(plan, isa.kernels, 3), dirty(plan, isa.kernels, 3);
+  for (int step = 1; step <= 3; ++step) {
+    clean.make_grads(step), dirty.make_grads(step);
+    if (step == 2) {
+      dirty.grad(1)[7] = from_bits(0x7fc00000);
+      dirty.grad(1)[32] = from_bits(0x7f800000);
+      dirty.grad(2)[69999] = from_bits(0xff801234);
+    }
+    EXPECT(clean.plan() && dirty.plan(), "a step was refused");
+    clean.stepper().run(), dirty.stepper().run();
+  }
+  for (size_t i = 0; i < plan.lengths.size(); ++i) {
+    for (size_t k = 0; k < plan.lengths[i]; ++k) {
+      if ((i == 1 && (k == 7 || k == 32)) || (i == 2 && k == 69999)) continue;
+      EXPECT(bits_of(clean.param(i)[k]) == bits_of(dirty.param(i)[k]), "%s: element %zu of tensor %zu is %g",
+             isa.name, k, i, dirty.param(i)[k]);
+    }
+  }
+  EXPECT(result_bits(dirty.param(1)[7]) == kAnyNan, "%s: a NaN gradient gave %g", isa.name,
+         dirty.param(1)[7]);
+}
+
+}  // namespace
+
+void test_stepper() {
+  for (const fo::RuleInfo& rule : fo::rule_table()) {
+    const std::string prefix = std::string("stepper: ") + rule.name + ", ";
+    test(prefix + "every instruction set, 1 to 5 threads", [&] { same_everywhere(rule); });
+    test(prefix + "many steps", [&] { many_steps(rule); });
+    for (const fo::Isa* isa : targets()) {
+      test(prefix + "maximize is the negated gradient, " + isa->name,
+           [&] { maximize_is_negation(rule, *isa); });
+      test(prefix + "NaN and infinity stay where they were, " + isa->name,
+           [&] { bad_values_stay(rule, *isa); });
+    }
+  }
+  test("stepper: planned on one thread, run on another", [] {
+    const fo::RuleInfo& rule = *fo::find_rule("adamw");
+    const Plan plan{&rule, {hyper_rows(rule, 0)[0]}, lengths(), 6};
+    const auto* const kernels = targets().back()->kernels;
+    Model here(plan, kernels, 3), there(plan, kernels, 3);
+    for (int step = 1; step <= 5; ++step) {
+      EXPECT(here.step(step), "step %d was refused", step);
+      there.make_grads(step);
+      EXPECT(there.plan(), "step %d was refused", step);
+      std::thread([&] { there.stepper().run(); }).join();
+    }
+    expect_same(there.bits(), here.bits(), "the other thread");
+  });
+  test("stepper: several optimizers on several threads at once", [] {
+    const fo::RuleInfo& rule = *fo::find_rule("nadam");
+    const Plan plan{&rule, {hyper_rows(rule, 0)[0]}, {70000, 5, 30000}, 8};
+    const auto* const kernels = targets().back()->kernels;
+    Model alone(plan, kernels, 1);
+    for (int step = 1; step <= 6; ++step) EXPECT(alone.step(step), "step %d was refused", step);
+    std::vector<std::vector<uint32_t>> found(4);
+    std::vector<std::thread> trainers;
+    for (auto& bits : found) {
+      trainers.emplace_back([&] {
+        Model model(plan, kernels, 3);
+        for (int step = 1; step <= 6; ++step) model.step(step);
+        bits = model.bits();
+      });
+    }
+    for (auto& trainer : trainers) trainer.join();
+    for (const auto& bits : found) expect_same(bits, alone.bits(), "beside others");
+  });
+}
+
+}  // namespace fo_test

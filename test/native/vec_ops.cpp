@@ -1,0 +1,38 @@
+// Every operation of one vector type behind plain functions. Compiled once per instruction set with -DFO_ISA,
+// as native/cpu/kernels.cpp is.
+#include "vec_ops.h"
+
+#define FO_STRING_(x) #x
+#define FO_STRING(x) FO_STRING_(x)
+#define FO_JOIN_(a, b) a##b
+#define FO_JOIN(a, b) FO_JOIN_(a, b)
+// The formatter would put blanks into the path.
+// clang-format off
+#include FO_STRING(../../native/vec/FO_ISA.h)
+// clang-format on
+
+namespace {
+
+using FO_ISA::V;
+
+#define FO_OP(name, vector, scalar)                                                        \
+  FO_FN V eval_##name([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c) {  \
+    return V(vector);                                                                      \
+  }                                                                                        \
+  void full_##name(const float* a, const float* b, const float* c, float* out) {           \
+    V::store(out, eval_##name(V::load(a), V::load(b), V::load(c)));                        \
+  }                                                                                        \
+  void part_##name(const float* a, const float* b, const float* c, float* out, size_t n) { \
+    V::store(out, eval_##name(V::load(a, n), V::load(b, n), V::load(c, n)), n);            \
+  }
+FO_VEC_OPS(FO_OP)
+
+void widen(const float* a, float* out, size_t n) { V::store(out, V::load(a, n)); }
+
+#define FO_FULL(name, vector, scalar) full_##name,
+#define FO_PART(name, vector, scalar) part_##name,
+constexpr fo_test::VecOps kTable = {V::N, {FO_VEC_OPS(FO_FULL)}, {FO_VEC_OPS(FO_PART)}, widen};
+
+}  // namespace
+
+extern "C" const fo_test::VecOps* FO_JOIN(fo_vec_ops_, FO_ISA)() { return &kTable; }

@@ -1,0 +1,46 @@
+#pragma once
+// The operations of V. vec_ops.cpp compiles the list once per instruction set, vec_test.cpp compares with the
+// standard library: X(name, on vectors a b c, on floats a b c).
+#include <cstddef>
+
+// clang-format off
+#define FO_VEC_OPS(X)                                                        \
+  X(copy, a, a)                                                              \
+  X(add, a + b, a + b)                                                       \
+  X(sub, a - b, a - b)                                                       \
+  X(mul, a * b, a * b)                                                       \
+  X(div, a / b, a / b)                                                       \
+  X(fma, fma(a, b, c), std::fma(a, b, c))                                    \
+  X(fnma, fnma(a, b, c), std::fma(-a, b, c))                                 \
+  X(sqrt, sqrt(a), std::sqrt(a))                                             \
+  X(max, max(a, b), a > b ? a : b)                                           \
+  X(sign, sign(a), std::isnan(a) ? a : float((a > 0) - (a < 0)))             \
+  X(broadcast, fma(0.9f, a, 0.1f * b), std::fma(0.9f, a, 0.1f * b))          \
+  /* A compiler may not fuse these: rounding twice is part of the result. */ \
+  X(multiply_add, a * b + c, a * b + c)                                      \
+  X(multiply_subtract, c - a * b, c - a * b)                                 \
+  X(nothing_reassociated, (a + b) + (c - b), (a + b) + (c - b))
+// clang-format on
+
+namespace fo_test {
+
+enum Op {
+#define FO_OP_ENUM(name, vector, scalar) k_##name,
+  FO_VEC_OPS(FO_OP_ENUM)
+#undef FO_OP_ENUM
+      kOps
+};
+
+// What one instruction set offers. Plain C, as the kernel tables: the files compiled per instruction set
+// share no inline code with others.
+struct VecOps {
+  size_t width;
+  // out[i] = op(a[i], b[i], c[i]) for i < width, all with unaligned full loads and stores.
+  void (*full[kOps])(const float* a, const float* b, const float* c, float* out);
+  // The same for i < n <= width, with partial loads and stores.
+  void (*part[kOps])(const float* a, const float* b, const float* c, float* out, size_t n);
+  // A partial load, then a full store: the lanes beyond n are zero.
+  void (*widen)(const float* a, float* out, size_t n);
+};
+
+}  // namespace fo_test
