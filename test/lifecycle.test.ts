@@ -142,7 +142,8 @@ describe('dispose()', () => {
     expect(typeof kept[Symbol.dispose]).toBe('function');
   });
 
-  test('lets go of the memory', () => {
+  // Elsewhere the C library may keep freed memory for later.
+  (process.platform === 'linux' ? test : test.skip)('gives the memory back to the system', () => {
     const [data, grad] = [new Float32Array(4_000_000), new Float32Array(4_000_000)];
     const optimizer = new Adam([{ data, grad }]);
     optimizer.step();

@@ -7,12 +7,16 @@ export function bitsOf(array: Float32Array): Buffer {
 
 const words = (array: Float32Array): Uint32Array => new Uint32Array(array.slice().buffer);
 
-/** Where two arrays differ first, for an error message; undefined when their bits are the same. */
+/**
+ * Where two arrays differ first, for an error message; undefined when their bits are the same. Any NaN equals any NaN:
+ * IEEE 754 leaves its sign and payload to the processor.
+ */
 export function difference(a: Float32Array, b: Float32Array): string | undefined {
   if (a.length !== b.length) return `lengths ${a.length} and ${b.length}`;
   if (bitsOf(a).equals(bitsOf(b))) return undefined;
   const other = words(b);
-  const i = words(a).findIndex((word, index) => word !== other[index]);
+  const i = words(a).findIndex((word, k) => word !== other[k] && !(Number.isNaN(a[k]) && Number.isNaN(b[k])));
+  if (i < 0) return undefined;
   const hex = (word: number): string => `0x${word.toString(16).padStart(8, '0')}`;
   return `element ${i} of ${a.length}: ${a[i]} (${hex(words(a)[i]!)}) and ${b[i]} (${hex(other[i]!)})`;
 }

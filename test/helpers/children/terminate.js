@@ -3,7 +3,7 @@
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { Adam } = require('fused-optim');
 
-const repetitions = 24;
+const repetitions = 16;
 
 async function work(asynchronous) {
   const length = 1 << 20;
