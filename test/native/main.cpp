@@ -34,7 +34,7 @@ void print_digests() {
     for (int step = 1; step <= 5; ++step) model.step(step);
     const auto bits = model.bits();
     std::printf("%s %016jx %s\n", rule.name, uintmax_t(hash(bits.data(), bits.size() * sizeof bits[0])),
-                isa.name);
+                widest->name);
   }
 }
 
