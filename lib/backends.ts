@@ -66,7 +66,11 @@ export function chooseThreads(option: unknown, requested = process.env.FUSED_OPT
     return { value: check(option, 'threads', String(option)), reason: 'the threads option' };
   }
   if (requested) {
-    const value = check(Number(requested), 'FUSED_OPTIM_THREADS', JSON.stringify(requested));
+    const value = check(
+      /^\d+$/.test(requested) ? Number(requested) : NaN,
+      'FUSED_OPTIM_THREADS',
+      JSON.stringify(requested),
+    );
     return { value, reason: `FUSED_OPTIM_THREADS=${requested}` };
   }
   const { affinity, quota, usable } = native().addon.cores();

@@ -1,7 +1,7 @@
 import type { Algorithm } from './algorithm';
 import type { Conflict, Stepper } from './native';
-import { checkArray, type Identity, type Parameter } from './parameter';
-import type { TensorState } from './state-dict';
+import { checkArray, isFloat32Array, type Identity, type Parameter } from './parameter';
+import type { StateDict, TensorState } from './state-dict';
 
 /** A parameter inside an optimizer, with the arrays native code has the addresses of. */
 export interface Slot extends Identity {
@@ -18,8 +18,9 @@ export interface Slot extends Identity {
 
 /** A checkpoint's part for one tensor, ready to be written. */
 export interface Load {
-  /** Makes room; returns the bytes that could not be had. */
-  reserve(): number;
+  /** Bit mask of the states it brings. */
+  readonly mask: number;
+  /** Cannot fail once the states in the mask exist. */
   write(): void;
 }
 
@@ -178,9 +179,27 @@ export class Bindings {
     return (slot.views[state] = buffer && new Float32Array(buffer));
   }
 
-  /** Prepares to replace a tensor's state by `given`; `hyperRow` is what its group will have then. */
-  planLoad(slot: Slot, given: TensorState, { states, scalars }: Algorithm, hyperRow: Float64Array): Load {
-    const arrays = states.map((name) => given[name] as Float32Array | undefined);
+  /** Prepares to replace every tensor's state by its part of a checked dict; `rows` is what the groups will have then. */
+  planLoads(state: StateDict['state'], algorithm: Algorithm, rows: readonly Float64Array[]): Load[] {
+    // A dict built by hand may hold this optimizer's own live views, which writing would change under its feet.
+    const own = new Set(this.slots.flatMap(({ views }) => views.map((view) => view?.buffer)));
+    return this.slots.map((slot) => {
+      const given = state[slot.name]!;
+      const arrays = algorithm.states.map((name) => {
+        const array = given[name] as Float32Array | undefined;
+        return array && own.has(array.buffer) ? array.slice() : array;
+      });
+      return this.#planLoad(slot, given, arrays, algorithm, rows[slot.group]!);
+    });
+  }
+
+  #planLoad(
+    slot: Slot,
+    given: TensorState,
+    arrays: readonly (Float32Array | undefined)[],
+    { states, scalars }: Algorithm,
+    hyperRow: Float64Array,
+  ): Load {
     const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << k : 0), 0);
     const absent = given.step > 0 ? this.stepper.usedStates(hyperRow) & ~mask : 0;
     if (absent) {
@@ -188,7 +207,7 @@ export class Bindings {
       throw new TypeError(`Expected ${names} of "${slot.name}" in the state dict but it is missing.`);
     }
     return {
-      reserve: () => this.stepper.createStates(slot.index, mask, hyperRow),
+      mask,
       write: () => {
         arrays.forEach((array, k) => {
           if (array) this.view(slot, k)!.set(array);
@@ -219,8 +238,9 @@ const sharedMemory = (a: string, b: string): RangeError =>
 function refuseOverlap(tensors: readonly { readonly name: string; readonly parameter: Parameter }[]): void {
   const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
   for (const { name, parameter } of tensors) {
-    const { buffer, byteOffset, byteLength } = parameter.data;
-    if (byteLength === 0) continue;
+    const { data } = parameter;
+    if (!isFloat32Array(data) || data.length === 0) continue; // a step will speak of it
+    const { buffer, byteOffset, byteLength } = data;
     const ranges = byBuffer.get(buffer) ?? [];
     ranges.push({ name, begin: byteOffset, end: byteOffset + byteLength });
     byBuffer.set(buffer, ranges);

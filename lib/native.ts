@@ -27,7 +27,8 @@ export interface Stepper {
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
   usedStates(hyperRow: Float64Array): number;
-  createStates(index: number, mask: number, hyperRow: Float64Array): number;
+  /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
+  createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
   stateBytes(): number;
   dispose(): void;

@@ -42,7 +42,7 @@ export abstract class Optimizer<O extends object = object> {
 
   protected constructor(definition: Definition, params: Params<O>, options: O & CommonOptions) {
     const { className } = definition;
-    if (typeof options !== 'object' || options === null || ArrayBuffer.isView(options)) {
+    if (typeof options !== 'object' || options === null || Symbol.iterator in options) {
       throw expectedType(`options of ${className}`, 'an object', options);
     }
     this.#algorithm = resolve(definition);
@@ -161,12 +161,11 @@ export abstract class Optimizer<O extends object = object> {
       return this.#groups[index]!.checked((name) => given[name]);
     });
     const rows = options.map((values, index) => this.#groups[index]!.numbers(values));
-    const loads = slots.map((slot) =>
-      this.#bindings.planLoad(slot, dict.state[slot.name]!, this.#algorithm, rows[slot.group]!),
-    );
-    for (const load of loads) this.#enough(load.reserve());
-    for (const load of loads) load.write();
+    const loads = this.#bindings.planLoads(dict.state, this.#algorithm, rows);
+    const masks = Uint32Array.from(loads, ({ mask }) => mask);
+    this.#enough(this.#stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row]))));
     this.#groups.forEach((group, index) => group.assign(options[index]!));
+    for (const load of loads) load.write();
     this.#steps = dict.step;
   }
 

@@ -74,14 +74,14 @@ function shapeOf(parameter: Parameter, name: string): readonly number[] {
   if (shape === undefined) return [data.length];
   const what = `shape of "${name}"`;
   if (!Array.isArray(shape)) throw expectedType(what, 'an array of sizes', shape);
-  let product = 1;
   for (const size of shape as readonly unknown[]) {
     if (typeof size !== 'number') throw expectedType(what, 'an array of sizes', shape);
     if (!Number.isSafeInteger(size) || size < 0) {
       throw expectedRange(what, 'an array of integers >= 0', `[${shape.join(', ')}]`);
     }
-    product *= size;
   }
+  const sizes = shape as readonly number[];
+  const product = sizes.includes(0) ? 0 : sizes.reduce((all, size) => all * size, 1);
   if (product === data.length) return Object.freeze([...(shape as readonly number[])]);
   const detached = data.length === 0 ? ' (was its ArrayBuffer detached?)' : '';
   throw new RangeError(

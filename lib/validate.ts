@@ -57,7 +57,8 @@ export function suggestion(name: string, known: readonly string[]): string | und
     known.map((k) => normalized(k)),
   );
   const match = known.find((k) => normalized(k) === near);
-  return distance(normalized(name), near) <= Math.max(1, Math.floor(name.length / 3)) ? match : undefined;
+  const off = distance(normalized(name), near);
+  return off < name.length && off <= Math.max(2, Math.floor(name.length / 3)) ? match : undefined;
 }
 
 /** Throws for the first key of `given` that is not known. `where` names what was given, such as `AdamW`. */

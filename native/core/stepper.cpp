@@ -19,11 +19,11 @@ void Stepper::fill(Tensor& tensor, int state, const double* hyper_row) const {
   std::fill(data, data + tensor.length, value);
 }
 
-bool Stepper::create_states(int index, unsigned states, const double* hyper_row, size_t* bytes_wanted) {
-  const Tensor* const wanted = &tensors_.all()[index];
+bool Stepper::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
+  const Tensor* const first = tensors_.all().data();
   return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return &t == wanted ? states : 0u; },
-      [&](Tensor& t, int k) { fill(t, k, hyper_row); }, bytes_wanted);
+      kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
+      [&](Tensor& t, int k) { fill(t, k, hyper + size_t(t.group) * hypers()); }, bytes_wanted);
 }
 
 bool Stepper::plan(const double* hyper, int groups, size_t* bytes_wanted) {

@@ -26,8 +26,9 @@ class Stepper {
   TensorList& tensors() { return tensors_; }
   static constexpr size_t kElementBytes = sizeof(float);
 
-  // Makes one tensor's states exist with their initial values, for a checkpoint to be read into.
-  bool create_states(int index, unsigned states, const double* hyper_row, size_t* bytes_wanted);
+  // Makes states exist with their initial values, for a checkpoint to be read into: one bit mask a tensor,
+  // one row of hyper-parameters a group. All or none, as plan().
+  bool create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted);
 
  private:
   struct Coef {

@@ -119,10 +119,14 @@ Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   return result;
 }
 
+bool StepperObject::HasRows(const Napi::Float64Array& hyper) const {
+  return hyper.ElementLength() >= size_t(groups_) * stepper_->rule().hyper_names.size();
+}
+
 bool StepperObject::Plan(const Napi::CallbackInfo& info, size_t* wanted) {
   if (!Usable(info.Env())) return false;
   const auto hyper = info[0].As<Napi::Float64Array>();
-  if (hyper.ElementLength() < size_t(groups_) * stepper_->rule().hyper_names.size()) {
+  if (!HasRows(hyper)) {
     Refuse(info.Env(), "a row of hyper-parameters is missing");
     return false;
   }
@@ -229,12 +233,15 @@ Napi::Value StepperObject::UsedStates(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), rule.uses(rule.mode(info[0].As<Napi::Float64Array>().Data())));
 }
 
-// createStates(index, mask, hyperRow) -> 0, or the bytes that could not be had
+// createStates(masks, hyper) -> 0, or the bytes that could not be had
 Napi::Value StepperObject::CreateStates(const Napi::CallbackInfo& info) {
-  if (!TensorAt(info, 0)) return info.Env().Undefined();
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  const auto masks = info[0].As<Napi::Uint32Array>();
+  const auto hyper = info[1].As<Napi::Float64Array>();
+  if (masks.ElementLength() != stepper_->tensors().all().size() || !HasRows(hyper))
+    return Refuse(info.Env(), "a mask or a row of hyper-parameters is missing");
   size_t wanted = 0;
-  const bool done = stepper_->create_states(info[0].ToNumber().Int32Value(), info[1].ToNumber().Uint32Value(),
-                                            info[2].As<Napi::Float64Array>().Data(), &wanted);
+  const bool done = stepper_->create_states(masks.Data(), hyper.Data(), &wanted);
   AccountMemory(info.Env());
   return Napi::Number::New(info.Env(), done ? 0. : double(wanted));
 }

@@ -31,6 +31,8 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   bool Usable(Napi::Env env) const;
   // The tensor an argument names; null after throwing.
   Tensor* TensorAt(const Napi::CallbackInfo& info, size_t argument);
+  // A row of hyper-parameters for every group?
+  bool HasRows(const Napi::Float64Array& hyper) const;
   // Checks the table of hyper-parameters and plans a step. Null after throwing; *wanted > 0: no memory.
   bool Plan(const Napi::CallbackInfo& info, size_t* wanted);
   void AccountMemory(Napi::BasicEnv env);

@@ -24,7 +24,7 @@ struct AdaGrad : Rule {
 
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
-    g = fma(c.l2, p, g);
+    g = coupled(g, p, c.l2);
     s[sum] = fma(g, g, s[sum]);
     p = fma(c.step, g / (sqrt(s[sum] + c.eps_inside) + c.eps_outside), p);
   }

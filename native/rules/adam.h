@@ -36,7 +36,7 @@ struct Adam : Rule {
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
     V &m = s[exp_avg], &v = s[exp_avg_sq];
-    g = fma(c.l2, p, g);
+    g = coupled(g, p, c.l2);
     m = fma(c.beta1, m, c.beta1_c * g);
     v = fma(c.beta2, v, c.beta2_c * (g * g));
     V second = v;

@@ -28,7 +28,7 @@ struct Momentum : Rule {
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
     V& v = s[momentum_buffer];
-    g = fma(c.decay.l2, p, g);
+    g = coupled(g, p, c.decay.l2);
     v = fma(c.momentum, v, c.inflow * g);
     p = fma(c.step, v, c.decay.keep * p);
   }

@@ -39,7 +39,7 @@ struct NAdam : Rule {
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
     V &m = s[exp_avg], &v = s[exp_avg_sq];
-    g = fma(c.decay.l2, p, g);
+    g = coupled(g, p, c.decay.l2);
     m = fma(c.beta1, m, c.beta1_c * g);
     v = fma(c.beta2, v, c.beta2_c * (g * g));
     p = fma(c.step_m, m, c.step_g * g) / fma(sqrt(v), c.inv_bias2_sqrt, c.eps) + c.decay.keep * p;

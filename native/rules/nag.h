@@ -25,7 +25,7 @@ struct NAG : Rule {
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
     V& v = s[momentum_buffer];
-    g = c.inflow * fma(c.decay.l2, p, g);
+    g = c.inflow * coupled(g, p, c.decay.l2);
     v = fma(c.momentum, v, g);
     p = fma(c.step, fma(c.momentum, v, g), c.decay.keep * p);
   }

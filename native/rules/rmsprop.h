@@ -49,7 +49,7 @@ struct RMSprop : Rule {
   template <int M, class V>
   FO_FN void update(V& p, V g, V* s, const Coef& c) {
     V& v = s[square_avg];
-    g = fma(c.l2, p, g);
+    g = coupled(g, p, c.l2);
     v = fma(c.alpha, v, c.alpha_c * (g * g));
     V variance = v;
     if constexpr (M & kCentered) {

@@ -29,6 +29,13 @@ struct Decay {
   float l2, keep;
 };
 
+// The gradient with coupled decay. Without decay p stays out of it: 0 times an infinite p would be NaN.
+template <class V>
+FO_FN V coupled(V g, V p, float l2) {
+  if (l2 != 0) g = fma(V(l2), p, g);
+  return g;
+}
+
 inline Decay decay_of(double lr, double weight_decay, bool decoupled) {
   return decoupled ? Decay{0.f, float(1 - lr * weight_decay)} : Decay{float(weight_decay), 1.f};
 }

@@ -21,7 +21,7 @@ struct SGD : Rule {
 
   template <int M, class V>
   FO_FN void update(V& p, V g, V*, const Coef& c) {
-    g = fma(c.decay.l2, p, g);
+    g = coupled(g, p, c.decay.l2);
     p = fma(c.step, g, c.decay.keep * p);
   }
 };

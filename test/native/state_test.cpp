@@ -75,8 +75,10 @@ void resume(const fo::RuleInfo& rule) {
     for (size_t i = 0; i < plan.lengths.size(); ++i) {
       const fo::Tensor& from = first.tensor(i);
       const unsigned states = used_by(&first, i);
+      std::vector<uint32_t> masks(plan.lengths.size());
+      masks[i] = states;
       size_t wanted = 0;
-      EXPECT(second.stepper().create_states(int(i), states, row.data(), &wanted), "%zu bytes", wanted);
+      EXPECT(second.stepper().create_states(masks.data(), row.data(), &wanted), "%zu bytes", wanted);
       second.stepper().tensors().restore(int(i), from.step, states, from.scalars, sizeof(float));
       std::copy(first.param(i), first.param(i) + plan.lengths[i], second.param(i));
       for (int k = 0; k < fo::kMaxStates; ++k)

@@ -1,0 +1,107 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Peer, PeerGroup } from './peer';
+
+type Answer = Record<string, unknown>;
+
+/** One Python process that times torch with a fixed number of threads; see torch_worker.py for what is said. */
+class TorchWorker {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void }[] = [];
+  #errors = '';
+  #ended: Error | undefined;
+  /** Torch's version; rejected when Python or torch is missing. */
+  readonly ready: Promise<string>;
+
+  constructor(threads: number) {
+    const python = process.env.PYTHON ?? (process.platform === 'win32' ? 'python' : 'python3');
+    this.#child = spawn(python, [path.join(__dirname, 'torch_worker.py'), String(threads)]);
+    this.#child.on('error', (error) => this.#end(error));
+    this.#child.on('close', () => {
+      const last = this.#errors.trim().split('\n').at(-1) ?? '';
+      this.#end(new Error(last === '' ? 'the Python process ended' : last));
+    });
+    // A pipe that breaks is told by 'close', with the reason Python gave.
+    this.#child.stdin.on('error', () => undefined);
+    this.#child.stderr.on(
+      'data',
+      (text: Buffer) => (this.#errors = (this.#errors + text.toString()).slice(-4000)),
+    );
+    createInterface(this.#child.stdout).on('line', (line) => {
+      this.#waiting.shift()?.resolve(JSON.parse(line) as Answer);
+    });
+    this.ready = this.#answer().then((answer) => String(answer.torch));
+  }
+
+  async ask(request: Answer): Promise<Answer> {
+    await this.ready;
+    const answer = this.#answer();
+    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+    const result = await answer;
+    if (typeof result.error === 'string') throw new Error(result.error);
+    return result;
+  }
+
+  close(): void {
+    this.#child.stdin.end();
+  }
+
+  #answer(): Promise<Answer> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
+  }
+}
+
+/** The three ways torch takes a step, and its processes: one for each number of threads, started when needed. */
+export async function torch(): Promise<PeerGroup & { readonly version?: string }> {
+  const workers = new Map<number, TorchWorker>();
+  const worker = (threads: number): TorchWorker => {
+    const known = workers.get(threads) ?? new TorchWorker(threads);
+    workers.set(threads, known);
+    return known;
+  };
+  const close = (): void => {
+    for (const each of workers.values()) each.close();
+    workers.clear();
+  };
+
+  const peer = (mode: 'fused' | 'foreach' | 'forloop', name: string): Peer => ({
+    name,
+    async open({ rule, set, threads }) {
+      if (!rule.torch) return `torch has no ${rule.title}.`;
+      if (mode === 'fused' && !rule.torch.fused) return `torch has no fused CPU kernel for ${rule.title}.`;
+      const { optimizer, options } = rule.torch;
+      const process = worker(threads);
+      try {
+        await process.ask({ cmd: 'open', shapes: set.shapes, optimizer, options, mode });
+      } catch (error) {
+        return `torch: ${(error as Error).message}`;
+      }
+      return {
+        name,
+        run: async (steps: number) => Number((await process.ask({ cmd: 'run', steps })).seconds),
+        close: async () => {
+          await process.ask({ cmd: 'close' });
+        },
+      };
+    },
+  });
+
+  try {
+    const version = await worker(1).ready;
+    const peers = [
+      peer('fused', 'torch fused'),
+      peer('foreach', 'torch foreach'),
+      peer('forloop', 'torch for-loop'),
+    ];
+    return { peers, version, close };
+  } catch (error) {
+    return { peers: [], missing: `Python cannot import torch: ${(error as Error).message}`, close };
+  }
+}

@@ -1,0 +1,94 @@
+import type { CellResult } from './cell';
+import { rules } from './rules';
+
+/** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123, 12345. */
+export function digits(value: number): string {
+  if (value === 0) return '0';
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toFixed(Math.min(decimals, 4));
+}
+
+export function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** Lines of text with every column as wide as its widest entry; the first column is left-aligned, numbers right. */
+export function align(rows: readonly (readonly string[])[]): string[] {
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows.map((row) =>
+    row
+      .map((text, column) =>
+        column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+const bounds = { traffic: 'memory', divider: 'divider' } as const;
+
+function titleOf(cell: CellResult): string {
+  return rules.get(cell.rule)?.title ?? cell.rule;
+}
+
+function floorRows(cells: readonly CellResult[]): string[][] {
+  const head = [
+    'rule',
+    'µs/step',
+    'ns/param',
+    'GB/s',
+    'share of streaming',
+    '× traffic',
+    '× sqrt+div',
+    'bound',
+  ];
+  const rows = cells.map((cell) => [
+    titleOf(cell),
+    digits(cell.medianUs),
+    digits(cell.nsPerParameter),
+    digits(cell.gbPerSecond),
+    percent(cell.share),
+    digits(cell.floors.traffic.ratio.median),
+    cell.floors.divider ? digits(cell.floors.divider.ratio.median) : '',
+    bounds[cell.bound],
+  ]);
+  return [head, ...rows];
+}
+
+function peerRows(cells: readonly CellResult[]): string[][] {
+  const names = [...new Set(cells.flatMap(({ peers }) => peers.map(({ name }) => name)))];
+  if (names.length === 0) return [];
+  const rows = cells.map((cell) => [
+    titleOf(cell),
+    ...names.flatMap((name) => {
+      const peer = cell.peers.find((each) => each.name === name);
+      return peer ? [digits(peer.medianUs), digits(peer.ratio.median)] : ['', ''];
+    }),
+  ]);
+  return [['rule', ...names.flatMap((name) => [`${name}: µs`, 'ours/theirs'])], ...rows];
+}
+
+/** What was left out and why, one line a reason. */
+function reasonLines(cells: readonly CellResult[]): string[] {
+  const byReason = new Map<string, Set<string>>();
+  for (const { name, reason } of cells.flatMap(({ skipped }) => skipped)) {
+    byReason.set(reason, (byReason.get(reason) ?? new Set()).add(name));
+  }
+  return [...byReason].map(([reason, names]) => `not measured: ${[...names].join(', ')}. ${reason}`);
+}
+
+/** One block: the rules of one set with one number of threads, and below it the peers when there are any. */
+export function block(cells: readonly CellResult[]): string {
+  const [first] = cells;
+  if (!first) return '';
+  const plural = (count: number, noun: string): string =>
+    `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+  const title =
+    `${first.set}: ${plural(first.tensors, 'tensor')}, ` +
+    `${plural(first.parameters, 'parameter')}, ${plural(first.threads, 'thread')}`;
+  const lines = [...align(floorRows(cells)), ...align(peerRows(cells)), ...reasonLines(cells)];
+  return [title, ...lines.map((line) => `  ${line}`)].join('\n');
+}
