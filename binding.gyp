@@ -33,8 +33,7 @@
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["kernels_avx2", "kernels_avx512"]}],
         ["OS=='linux'", {
-          # nodelete: Node unloads an addon with its last worker, under the feet of the thread pool.
-          "ldflags": ["-pthread", "-s", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL", "-Wl,-z,nodelete"],
+          "ldflags": ["-pthread", "-s", "-Wl,--gc-sections", "-Wl,--exclude-libs,ALL"],
           "libraries": ["-ldl"]
         }],
         ["OS=='mac'", {"xcode_settings": {"OTHER_LDFLAGS": ["-Wl,-dead_strip"]}}]
