@@ -1,5 +1,6 @@
 import { native } from './native';
 import { flag, type OptionTable } from './options';
+import type { Parameter } from './parameter';
 
 /** Options of every optimizer that a group may override. */
 export interface CommonGroupOptions {
@@ -7,18 +8,11 @@ export interface CommonGroupOptions {
   maximize?: boolean | undefined;
 }
 
-/** Options of every optimizer as a whole. */
-export interface CommonOptions {
-  /**
-   * Threads a step may use, the calling one included; an integer in [1, 1024].
-   * @default FUSED_OPTIM_THREADS, else the cores this process may use
-   */
-  threads?: number | undefined;
-}
-
 export interface Definition {
   /** The class, for messages. */
   readonly className: string;
+  /** What the live group's `algorithm` says, where an optimizer has several. */
+  readonly tag?: string;
   /** The row of native/rules/rules.h that computes it. */
   readonly rule: string;
   readonly options: OptionTable;
@@ -30,12 +24,33 @@ export interface Definition {
   readonly together?: (values: Readonly<Record<string, unknown>>, where: string) => void;
 }
 
+/** An optimizer of several rules: every group that is given becomes a live group for each rule that takes part of it. */
+export interface Composite {
+  readonly className: string;
+  readonly parts: readonly Definition[];
+  /** Divides one given group; `defaults` are the optimizer's own options. Throws when it cannot. */
+  readonly divide: (
+    params: readonly Parameter[],
+    given: Readonly<Record<string, unknown>>,
+    defaults: Readonly<Record<string, unknown>>,
+    index: number,
+  ) => readonly Piece[];
+}
+
+export interface Piece {
+  /** Index into the composite's parts. */
+  readonly part: number;
+  readonly params: readonly Parameter[];
+  readonly given: Readonly<Record<string, unknown>>;
+  readonly defaults: Readonly<Record<string, unknown>>;
+}
+
 /** A definition matched with what native code says of its rule. */
 export interface Algorithm extends Definition {
   readonly optionNames: readonly string[];
   /** Each native hyper-parameter in order, read from checked options. */
   readonly hyper: readonly ((values: Readonly<Record<string, unknown>>) => number)[];
-  /** State and scalar names in native order, as users see them. */
+  /** State and scalar names in native order, as users see them; the slow weights of Lookahead follow the states. */
   readonly states: readonly string[];
   readonly scalars: readonly string[];
 }
@@ -60,7 +75,9 @@ export function resolve(definition: Definition): Algorithm {
     const [option, index] = pairs[name] ?? [name, undefined];
     if (!(option in options))
       throw new Error(`${definition.className} has no option for the hyper-parameter ${name}.`);
-    if (index === undefined) return (values: Readonly<Record<string, unknown>>) => Number(values[option]);
+    if (index === undefined)
+      return (values: Readonly<Record<string, unknown>>) =>
+        options[option]!.number?.(values[option]) ?? Number(values[option]);
     return (values: Readonly<Record<string, unknown>>) => (values[option] as readonly number[])[index]!;
   });
   return {

@@ -1,6 +1,6 @@
-import type { Algorithm } from './algorithm';
+import type { Group } from './group';
 import type { Conflict, Stepper } from './native';
-import { checkArray, isFloat32Array, type Identity, type Parameter } from './parameter';
+import { checkArray, dimsOf, isFloat32Array, type Identity, type Parameter } from './parameter';
 import type { StateDict, TensorState } from './state-dict';
 
 /** A parameter inside an optimizer, with the arrays native code has the addresses of. */
@@ -44,8 +44,11 @@ export class Bindings {
     return this.#byParameter.get(parameter);
   }
 
-  /** Adds the parameters of one group: all of them or, when one cannot be, none. */
-  add(added: readonly (Identity & { readonly parameter: Parameter })[], group: number): void {
+  /** Adds the parameters of new groups: all of them or, when one cannot be, none. `begin` is called before the first. */
+  add(
+    added: readonly (Identity & { readonly parameter: Parameter; readonly group: number })[],
+    begin: () => void,
+  ): void {
     const names = new Set(this.#names);
     const parameters = new Set(this.#byParameter.keys());
     for (const { name, parameter } of added) {
@@ -57,8 +60,9 @@ export class Bindings {
       parameters.add(parameter);
     }
     refuseOverlap([...this.slots, ...added]);
-    for (const { parameter, name, shape, length } of added) {
-      const index = this.stepper.add(length, group);
+    begin();
+    for (const { parameter, name, shape, length, group } of added) {
+      const index = this.stepper.add(length, dimsOf(shape), group);
       const slot: Slot = {
         parameter,
         name,
@@ -180,31 +184,41 @@ export class Bindings {
   }
 
   /** Prepares to replace every tensor's state by its part of a checked dict; `rows` is what the groups will have then. */
-  planLoads(state: StateDict['state'], algorithm: Algorithm, rows: readonly Float64Array[]): Load[] {
+  planLoads(
+    state: StateDict['state'],
+    groups: readonly Group[],
+    rows: readonly Float64Array[],
+    lookahead: boolean,
+  ): Load[] {
     // A dict built by hand may hold this optimizer's own live views, which writing would change under its feet.
     const own = new Set(this.slots.flatMap(({ views }) => views.map((view) => view?.buffer)));
     return this.slots.map((slot) => {
       const given = state[slot.name]!;
-      const arrays = algorithm.states.map((name) => {
+      const { states, scalars } = groups[slot.group]!.algorithm;
+      const names = [...states, 'slow'];
+      const arrays = names.map((name) => {
         const array = given[name] as Float32Array | undefined;
         return array && own.has(array.buffer) ? array.slice() : array;
       });
-      return this.#planLoad(slot, given, arrays, algorithm, rows[slot.group]!);
+      const slow = lookahead ? 1 << states.length : 0;
+      const needs = this.stepper.usedStates(slot.group, rows[slot.group]!) | slow;
+      return this.#planLoad(slot, given, names, arrays, scalars, needs);
     });
   }
 
   #planLoad(
     slot: Slot,
     given: TensorState,
+    names: readonly string[],
     arrays: readonly (Float32Array | undefined)[],
-    { states, scalars }: Algorithm,
-    hyperRow: Float64Array,
+    scalars: readonly string[],
+    needs: number,
   ): Load {
     const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << k : 0), 0);
-    const absent = given.step > 0 ? this.stepper.usedStates(hyperRow) & ~mask : 0;
+    const absent = given.step > 0 ? needs & ~mask : 0;
     if (absent) {
-      const names = states.filter((_, k) => absent & (1 << k)).join(', ');
-      throw new TypeError(`Expected ${names} of "${slot.name}" in the state dict but it is missing.`);
+      const list = names.filter((_, k) => absent & (1 << k)).join(', ');
+      throw new TypeError(`Expected ${list} of "${slot.name}" in the state dict but it is missing.`);
     }
     return {
       mask,

@@ -1,6 +1,6 @@
 import type { Algorithm } from './algorithm';
 import type { Parameter } from './parameter';
-import { onlyKnown } from './validate';
+import { expectedType, onlyKnown } from './validate';
 
 /**
  * A live parameter group: its parameters and every per-group option. Assigning an option, as in
@@ -33,9 +33,11 @@ export class Group {
     const values = this.checked((name) =>
       [given[name], defaults[name], algorithm.options[name]!.default].find((value) => value !== undefined),
     );
+    const fixed = { params: { value: Object.freeze([...params]), enumerable: true } };
+    const tag = algorithm.tag && { algorithm: { value: algorithm.tag, enumerable: true } };
     this.live = Object.preventExtensions(
-      Object.defineProperty(values, 'params', { value: Object.freeze([...params]), enumerable: true }),
-    ) as Group['live'];
+      Object.defineProperties(values, { ...tag, ...fixed }),
+    ) as unknown as Group['live'];
   }
 
   /** Every option, checked one by one and then together. */
@@ -53,6 +55,9 @@ export class Group {
   assign(values: Readonly<Record<string, unknown>>): void {
     Object.assign(this.live, values);
   }
+
+  /** Where this group's numbers begin in the table of all groups. */
+  offset = 0;
 
   /** Writes the current options to a row of native hyper-parameters, checking what changed. */
   write(row: Float64Array): void {
@@ -84,4 +89,33 @@ export class Group {
 
 function samePair(a: unknown, b: unknown): boolean {
   return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a[0] === b[0] && a[1] === b[1];
+}
+
+/** Groups as they are given: parameters are one group, and a list of groups is itself. */
+export function groupsOf<O extends object>(params: unknown, className: string): ParamGroupInit<O>[] {
+  const list = listOf<unknown>(params, `params of ${className}`);
+  const isGroup = (entry: unknown): boolean =>
+    typeof entry === 'object' && entry !== null && 'params' in entry && !('data' in entry);
+  const groups = list.filter(isGroup).length;
+  if (groups === 0) return [{ params: list as Parameter[] } as unknown as ParamGroupInit<O>];
+  if (groups === list.length) return list as ParamGroupInit<O>[];
+  throw new TypeError(
+    `Expected params of ${className} to be all parameters or all groups but received a mixture.`,
+  );
+}
+
+/** Any iterable of things, as a list with at least one. */
+export function listOf<T>(given: unknown, what: string): T[] {
+  if (
+    typeof given !== 'object' ||
+    given === null ||
+    !(Symbol.iterator in given) ||
+    ArrayBuffer.isView(given)
+  ) {
+    throw expectedType(what, 'an iterable of parameters', given);
+  }
+  const list = [...(given as Iterable<T>)];
+  if (list.length === 0)
+    throw new RangeError(`Expected ${what} to hold at least one parameter but received none.`);
+  return list;
 }

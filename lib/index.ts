@@ -1,18 +1,26 @@
 export { backends, type Backends, type Isa } from './backends';
-export type { CommonGroupOptions, CommonOptions } from './algorithm';
+export type { CommonGroupOptions } from './algorithm';
 export type { ParamGroup, ParamGroupInit } from './group';
-export { Optimizer, type ParameterState, type Params, type StepResult } from './optimizer';
+export { Lookahead, type LookaheadOptions } from './lookahead';
+export { Optimizer, type ParameterState, type Params } from './optimizer';
 export type { DType, HostArray, Layout, Parameter, Role } from './parameter';
+export type { GroupSchedules, Schedule } from './plan';
 export type { StateDict, TensorState } from './state-dict';
+export type { StepResult, TensorDiagnostics } from './step-result';
+export type { CommonOptions, LossScaler, NonFinite } from './step-settings';
 
 export { AdaGrad, type AdaGradOptions } from './optimizers/adagrad';
 export { Adam, type AdamOptions } from './optimizers/adam';
 export { AdamW, type AdamWOptions } from './optimizers/adamw';
 export { AMSGrad, type AMSGradOptions } from './optimizers/amsgrad';
+export { LAMB, type LAMBOptions } from './optimizers/lamb';
+export { LARS, type LARSOptions } from './optimizers/lars';
 export { Lion, type LionOptions } from './optimizers/lion';
 export { Momentum, type MomentumOptions } from './optimizers/momentum';
 export { NAdam, type NAdamOptions } from './optimizers/nadam';
 export { NAG, type NAGOptions } from './optimizers/nag';
 export { RAdam, type RAdamOptions } from './optimizers/radam';
+export { Ranger, type RangerOptions } from './optimizers/ranger';
 export { RMSprop, type RMSpropOptions } from './optimizers/rmsprop';
 export { SGD, type SGDOptions } from './optimizers/sgd';
+export { StableAdamW, type StableAdamWOptions } from './optimizers/stableadamw';

@@ -5,6 +5,8 @@ export interface NativeRule {
   readonly hyper: readonly string[];
   readonly states: readonly string[];
   readonly scalars: readonly string[];
+  /** Whether an element's update depends on norms of its tensor. */
+  readonly norms: boolean;
 }
 
 export interface NativeIsa {
@@ -18,15 +20,27 @@ export type Conflict = readonly [number, number, boolean];
 
 /** One optimizer's native half. Arguments are checked in TypeScript; tensors are named by the index `add` gave. */
 export interface Stepper {
-  add(length: number, group: number): number;
+  /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
+  addGroup(rule: number): void;
+  /** `dims`: number of axes, length of the first, product of the others. */
+  add(length: number, dims: readonly [number, number, number], group: number): number;
   bind(changes: readonly unknown[]): Conflict | undefined;
-  /** 0, or the bytes of state memory that could not be had. */
-  step(hyper: Float64Array): number;
-  stepAsync(hyper: Float64Array, arrays: readonly unknown[]): Promise<void> | number;
+  /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
+  step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
+  stepAsync(
+    hyper: Float64Array,
+    settings: Float64Array,
+    outcome: Float64Array,
+    arrays: readonly unknown[],
+  ): Promise<void>;
+  /** Fills `outcome` after stepAsync() has resolved. */
+  settle(outcome: Float64Array): void;
+  /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
+  reports(): Float64Array;
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
-  usedStates(hyperRow: Float64Array): number;
+  usedStates(group: number, hyperRow: Float64Array): number;
   /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
   createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
@@ -39,7 +53,18 @@ export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
   readonly pinsBuffers: boolean;
-  readonly Stepper: new (rule: string, isa: string, threads: number) => Stepper;
+  readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
+  /** The sum of squares of every array, in double. */
+  sumSquares(isa: string, threads: number, arrays: readonly Float32Array[]): Float64Array;
+  /** Elementwise work on arrays, each with its own value; `average` moves them towards `others`. */
+  transform(
+    helper: 'scale' | 'clamp' | 'average',
+    isa: string,
+    threads: number,
+    arrays: readonly Float32Array[],
+    values: Float64Array,
+    others?: readonly Float32Array[],
+  ): void;
   cores(): { affinity: number; quota: number; usable: number };
 }
 

@@ -1,19 +1,15 @@
-import { resolve, type Algorithm, type CommonOptions, type Definition } from './algorithm';
+import { resolve, type Algorithm, type Composite, type Definition } from './algorithm';
 import { chooseIsa, chooseThreads } from './backends';
 import { Bindings, type Slot } from './bindings';
-import { Group, type ParamGroup, type ParamGroupInit } from './group';
+import { Group, groupsOf, listOf, type ParamGroup, type ParamGroupInit } from './group';
+import type { Ahead } from './lookahead';
 import { native, type Stepper } from './native';
 import { identify, type Parameter } from './parameter';
+import { Plan, type GroupSchedules } from './plan';
 import { checkStateDict, type StateDict, type TensorState } from './state-dict';
+import { badGradient, resultOf, type StepResult } from './step-result';
+import { commonOptionNames, StepSettings, type CommonOptions, type LossScaler } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
-
-/** What a step did. */
-export interface StepResult {
-  /** False when the step was skipped and nothing was written. */
-  readonly applied: boolean;
-  /** Steps this optimizer has applied so far. */
-  readonly step: number;
-}
 
 /** A parameter's state: `step`, and live views of its states under torch's names in camelCase. */
 export interface ParameterState {
@@ -25,34 +21,53 @@ export interface ParameterState {
 /** What an optimizer is made of: parameters, or groups of them. */
 export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroupInit<O>>;
 
-const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
+/** @internal */
+export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
 
 /** Base of every optimizer: groups, state, and one native call a step for all tensors. */
 export abstract class Optimizer<O extends object = object> {
-  readonly #algorithm: Algorithm;
+  readonly #definition: Composite;
+  readonly #algorithms: readonly Algorithm[];
   readonly #defaults: Readonly<Record<string, unknown>>;
+  readonly #settings: StepSettings;
   readonly #stepper: Stepper;
   readonly #bindings: Bindings;
+  readonly #plan = new Plan();
   #groups: readonly Group[] = [];
   #live: readonly ParamGroup<O>[] = Object.freeze([]);
   #hyper = new Float64Array(0);
+  #ahead: Ahead | undefined;
   #steps = 0;
+  #skipped = 0;
   #inFlight = false;
   #disposed = false;
 
-  protected constructor(definition: Definition, params: Params<O>, options: O & CommonOptions) {
+  protected constructor(
+    definition: Definition | Composite,
+    params: Params<O>,
+    options: O & CommonOptions,
+    optionNames?: readonly string[],
+  ) {
     const { className } = definition;
     if (typeof options !== 'object' || options === null || Symbol.iterator in options) {
       throw expectedType(`options of ${className}`, 'an object', options);
     }
-    this.#algorithm = resolve(definition);
-    const { threads, ...defaults } = options as CommonOptions & Record<string, unknown>;
-    onlyKnown(defaults, [...this.#algorithm.optionNames, 'threads'], className, definition.hints);
-    this.#defaults = defaults;
+    this.#definition = 'parts' in definition ? definition : alone(definition);
+    this.#algorithms = this.#definition.parts.map(resolve);
+    const { hints } = this.#definition.parts[0]!;
+    const known = optionNames ?? this.#algorithms[0]!.optionNames;
+    onlyKnown(options, [...known, ...commonOptionNames], className, hints);
+    const common = new Set<string>(commonOptionNames);
+    this.#defaults = Object.fromEntries(Object.entries(options).filter(([name]) => !common.has(name)));
+    this.#settings = new StepSettings(className, options);
     const groups = groupsOf<O>(params, className);
     const { addon } = native();
-    const isa = chooseIsa(addon.isas).value;
-    this.#stepper = new addon.Stepper(definition.rule, isa, chooseThreads(threads).value);
+    const rules = this.#algorithms.map(({ rule }) => rule);
+    this.#stepper = new addon.Stepper(
+      rules,
+      chooseIsa(addon.isas).value,
+      chooseThreads(options.threads).value,
+    );
     this.#bindings = new Bindings(this.#stepper);
     for (const group of groups) this.addParamGroup(group);
   }
@@ -62,23 +77,68 @@ export abstract class Optimizer<O extends object = object> {
     return this.#live;
   }
 
+  /** The limit of the gradients' norm; `null`: none. Assigning it takes effect at the next step. */
+  get maxGradNorm(): number | null {
+    return this.#settings.maxGradNorm;
+  }
+  set maxGradNorm(value: number | null) {
+    this.#settings.maxGradNorm = value;
+  }
+
+  /** What gradients are divided by. Assigning it takes effect at the next step. */
+  get gradScale(): number | LossScaler {
+    return this.#settings.gradScale;
+  }
+  set gradScale(value: number | LossScaler) {
+    this.#settings.gradScale = value;
+  }
+
+  /** Steps that were skipped for a gradient that was not finite. */
+  get skippedSteps(): number {
+    return this.#skipped;
+  }
+
   /** Adds parameters later, with options of their own where given. Their state starts at their first gradient. */
   addParamGroup(group: ParamGroupInit<O>): void {
     this.#available('addParamGroup()');
-    const { className } = this.#algorithm;
+    const { className } = this.#definition;
     if (typeof group !== 'object' || group === null)
       throw expectedType(`group of ${className}`, 'an object', group);
     const { params, ...given } = group as ParamGroupInit & Record<string, unknown>;
     const index = this.#groups.length;
     const list = listOf<Parameter>(params, `params of group ${index} of ${className}`);
-    const added = new Group(this.#algorithm, index, list, given, this.#defaults);
-    this.#bindings.add(
-      list.map((parameter, i) => ({ parameter, ...identify(parameter, this.#bindings.size + i) })),
-      index,
+    const { size } = this.#bindings;
+    const identities = new Map(list.map((parameter, i) => [parameter, identify(parameter, size + i)]));
+    const pieces = this.#definition.divide(list, given, this.#defaults, index);
+    const added = pieces.map(
+      ({ part, params, given, defaults }, i) =>
+        new Group(this.#algorithms[part]!, index + i, params, given, defaults),
     );
-    this.#groups = [...this.#groups, added];
+    const slots = pieces.flatMap(({ params }, i) =>
+      params.map((parameter) => ({ parameter, group: index + i, ...identities.get(parameter)! })),
+    );
+    this.#bindings.add(slots, () => pieces.forEach(({ part }) => this.#stepper.addGroup(part)));
+    this.#groups = [...this.#groups, ...added];
     this.#live = Object.freeze(this.#groups.map(({ live }) => live as unknown as ParamGroup<O>));
-    this.#hyper = new Float64Array(this.#groups.length * this.#algorithm.hyper.length);
+    let length = 0;
+    for (const group of this.#groups) {
+      group.offset = length;
+      length += group.algorithm.hyper.length;
+    }
+    this.#hyper = new Float64Array(length);
+  }
+
+  /**
+   * Gives options of groups a schedule each, a function of the number of steps applied so far: at the start of step 1
+   * it is called with 0. Its value replaces the option's. `null` takes a schedule away. Schedules are code and not in
+   * the state dict; all they need to go on is its `step`.
+   *
+   * @param group index of the only group it is for; without it all groups of the optimizer's first algorithm
+   */
+  schedule(schedules: GroupSchedules<O>, { group }: { readonly group?: number } = {}): this {
+    this.#available('schedule()');
+    this.#plan.set(schedules, group, this.#groups, this.#definition);
+    return this;
   }
 
   /**
@@ -86,10 +146,15 @@ export abstract class Optimizer<O extends object = object> {
    * a step that throws has changed nothing.
    */
   step(): StepResult {
+    return this.stepWith(undefined);
+  }
+
+  /** @internal A step, as part of a Lookahead or alone. */
+  stepWith(ahead: Ahead | undefined): StepResult {
     this.#available('step()');
-    this.#prepare();
-    this.#enough(this.#stepper.step(this.#hyper));
-    return { applied: true, step: ++this.#steps };
+    this.#prepare(ahead);
+    this.#stepper.step(this.#hyper, this.#settings.numbers, this.#settings.answer);
+    return this.#finish(ahead);
   }
 
   /**
@@ -97,24 +162,27 @@ export abstract class Optimizer<O extends object = object> {
    * call other methods of this optimizer. Resizable buffers cannot be borrowed.
    */
   async stepAsync(): Promise<StepResult> {
+    return this.stepAsyncWith(undefined);
+  }
+
+  /** @internal */
+  async stepAsyncWith(ahead: Ahead | undefined): Promise<StepResult> {
     this.#available('stepAsync()');
-    this.#prepare();
+    this.#prepare(ahead);
     if (!native().addon.pinsBuffers || 'bun' in process.versions || 'deno' in process.versions)
-      return this.step();
-    const pending = this.#stepper.stepAsync(this.#hyper, this.#bindings.borrow());
-    if (typeof pending === 'number') {
-      this.#enough(pending);
-      throw new Error('A step that was not started did not say why.');
-    }
+      return this.stepWith(ahead);
+    const { numbers, answer } = this.#settings;
+    const pending = this.#stepper.stepAsync(this.#hyper, numbers, answer, this.#bindings.borrow());
     this.#inFlight = true;
     try {
       await pending;
     } finally {
       this.#inFlight = false;
     }
-    ++this.#steps;
+    this.#stepper.settle(answer);
+    const result = this.#finish(ahead);
     this.#bindings.checkReturned();
-    return { applied: true, step: this.#steps };
+    return result;
   }
 
   /** Forgets all gradients: sets `grad` of every parameter to null. Gradient memory is never written. */
@@ -129,7 +197,7 @@ export abstract class Optimizer<O extends object = object> {
     const slot = this.#bindings.find(parameter);
     if (!slot)
       throw new RangeError(
-        `Expected a parameter of this ${this.#algorithm.className} but received another object.`,
+        `Expected a parameter of this ${this.#definition.className} but received another object.`,
       );
     return this.#read(slot);
   }
@@ -143,30 +211,47 @@ export abstract class Optimizer<O extends object = object> {
       const copies = entries.map(([key, value]) => [key, typeof value === 'number' ? value : value.slice()]);
       return [slot.name, { shape: [...slot.shape], ...(Object.fromEntries(copies) as ParameterState) }];
     });
-    const paramGroups = this.#groups.map(({ live }, index) => ({
-      ...structuredClone(this.#groups[index]!.checked((name) => live[name])),
-      params: slots.filter(({ group }) => group === index).map(({ name }) => name),
+    const paramGroups = this.#groups.map((group, index) => ({
+      ...structuredClone(group.checked((name) => group.live[name])),
+      ...(group.algorithm.tag !== undefined && { algorithm: group.algorithm.tag }),
+      params: slots.filter((slot) => slot.group === index).map(({ name }) => name),
     }));
-    const { className: algorithm } = this.#algorithm;
-    return { version: 1, algorithm, step: this.#steps, state: Object.fromEntries(state), paramGroups };
+    const { scaler } = this.#settings;
+    return {
+      version: 1,
+      algorithm: this.#definition.className,
+      step: this.#steps,
+      ...(this.#skipped > 0 && { skipped: this.#skipped }),
+      state: Object.fromEntries(state),
+      paramGroups,
+      ...(this.#ahead && { lookahead: this.#ahead.stateDict() }),
+      ...(scaler && { gradScaler: scaler.stateDict() }),
+    };
   }
 
   /** Continues from a state dict: matched by name and shape, exact dtype; nothing is written unless all of it fits. */
   loadStateDict(dict: StateDict): void {
     this.#available('loadStateDict()');
     const { slots } = this.#bindings;
-    checkStateDict(dict, this.#algorithm, slots, this.#groups.length);
-    const options = dict.paramGroups.map(({ params: _, ...given }, index) => {
-      onlyKnown(given, this.#algorithm.optionNames, `group ${index} of the state dict`);
-      return this.#groups[index]!.checked((name) => given[name]);
+    const { className } = this.#definition;
+    checkStateDict(dict, className, slots, this.#groups, this.#ahead);
+    const options = dict.paramGroups.map(({ params: _, algorithm: _tag, ...given }, index) => {
+      const group = this.#groups[index]!;
+      onlyKnown(given, group.algorithm.optionNames, `group ${index} of the state dict`);
+      return group.checked((name) => given[name]);
     });
     const rows = options.map((values, index) => this.#groups[index]!.numbers(values));
-    const loads = this.#bindings.planLoads(dict.state, this.#algorithm, rows);
+    const loads = this.#bindings.planLoads(dict.state, this.#groups, rows, this.#ahead !== undefined);
     const masks = Uint32Array.from(loads, ({ mask }) => mask);
-    this.#enough(this.#stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row]))));
+    const missing = this.#stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row])));
+    if (missing > 0) throw this.#noMemory(missing);
+    const { scaler } = this.#settings;
+    if (scaler && dict.gradScaler) scaler.loadStateDict(dict.gradScaler as never);
     this.#groups.forEach((group, index) => group.assign(options[index]!));
     for (const load of loads) load.write();
+    this.#ahead?.loadStateDict(dict.lookahead);
     this.#steps = dict.step;
+    this.#skipped = dict.skipped ?? 0;
   }
 
   /** Bytes of state the optimizer keeps now. */
@@ -188,39 +273,72 @@ export abstract class Optimizer<O extends object = object> {
     this.dispose();
   }
 
+  /** @internal What a Lookahead needs of the optimizer it wraps. */
+  attach(ahead: Ahead): {
+    readonly slots: readonly Slot[];
+    readonly groups: readonly Group[];
+    readonly stepper: Stepper;
+  } {
+    this.#available('Lookahead');
+    this.#ahead = ahead;
+    return { slots: this.#bindings.slots, groups: this.#groups, stepper: this.#stepper };
+  }
+  /** @internal */
+  groupOf(slot: Slot): Group {
+    return this.#groups[slot.group]!;
+  }
+  /** @internal */
+  get attached(): Ahead | undefined {
+    return this.#ahead;
+  }
+  /** @internal */
+  get className(): string {
+    return this.#definition.className;
+  }
+
   #available(method: string): void {
-    const { className } = this.#algorithm;
+    const { className } = this.#definition;
     if (this.#disposed) throw new Error(`${className} was disposed: ${method} is no longer possible.`);
     if (this.#inFlight)
       throw new Error(`stepAsync() of ${className} is in flight: await it before ${method}.`);
   }
 
-  #row(group: number): Float64Array {
-    const { length } = this.#algorithm.hyper;
-    return this.#hyper.subarray(group * length, (group + 1) * length);
-  }
-
-  #refreshHyper(): void {
-    for (let i = 0; i < this.#groups.length; ++i) this.#groups[i]!.write(this.#row(i));
-  }
-
-  #prepare(): void {
-    this.#refreshHyper();
+  #prepare(ahead: Ahead | undefined): void {
+    this.#plan.apply(this.#steps, this.#groups);
+    for (const group of this.#groups) {
+      group.write(this.#hyper.subarray(group.offset, group.offset + group.algorithm.hyper.length));
+    }
+    this.#settings.begin(ahead?.due ? 'sync' : this.#ahead ? 'keep' : 'off', ahead?.alpha);
     this.#bindings.refresh();
   }
 
-  #enough(missingBytes: number): void {
-    if (missingBytes === 0) return;
-    throw new RangeError(
-      `Expected ${missingBytes} bytes of memory for the state of ${this.#algorithm.className} but could not allocate them.`,
+  /** Takes note of what the native step answered. */
+  #finish(ahead: Ahead | undefined): StepResult {
+    const settings = this.#settings;
+    if (settings.bytesWanted > 0) throw this.#noMemory(settings.bytesWanted);
+    settings.scaler?.report(settings.badTensor !== undefined);
+    if (settings.applied) {
+      ++this.#steps;
+      ahead?.applied();
+    } else {
+      if (settings.nonFinite === 'throw') throw badGradient(this.#bindings.slots[settings.badTensor!]!);
+      ++this.#skipped;
+    }
+    return resultOf(settings, this.#steps, this.#bindings.slots, () => this.#stepper.reports());
+  }
+
+  #noMemory(bytes: number): RangeError {
+    return new RangeError(
+      `Expected ${bytes} bytes of memory for the state of ${this.#definition.className} but could not allocate them.`,
     );
   }
 
   #read(slot: Slot): ParameterState {
+    const { states, scalars: names } = this.#groups[slot.group]!.algorithm;
     const [step = 0, , ...scalars] = this.#stepper.progress(slot.index);
     const state: Record<string, Float32Array | number> = { step };
-    if (step > 0) this.#algorithm.scalars.forEach((name, i) => (state[name] = scalars[i]!));
-    this.#algorithm.states.forEach((name, k) => {
+    if (step > 0) names.forEach((name, i) => (state[name] = scalars[i]!));
+    [...states, slowName].forEach((name, k) => {
       const view = this.#bindings.view(slot, k);
       if (view) state[name] = view;
     });
@@ -228,29 +346,14 @@ export abstract class Optimizer<O extends object = object> {
   }
 }
 
-function listOf<T>(given: unknown, what: string): T[] {
-  if (
-    typeof given !== 'object' ||
-    given === null ||
-    !(Symbol.iterator in given) ||
-    ArrayBuffer.isView(given)
-  ) {
-    throw expectedType(what, 'an iterable of parameters', given);
-  }
-  const list = [...(given as Iterable<T>)];
-  if (list.length === 0)
-    throw new RangeError(`Expected ${what} to hold at least one parameter but received none.`);
-  return list;
-}
+/** What Lookahead and Ranger keep beside a rule's own states. */
+const slowName = 'slow';
 
-function groupsOf<O extends object>(params: unknown, className: string): ParamGroupInit<O>[] {
-  const list = listOf<unknown>(params, `params of ${className}`);
-  const isGroup = (entry: unknown): boolean =>
-    typeof entry === 'object' && entry !== null && 'params' in entry && !('data' in entry);
-  const groups = list.filter(isGroup).length;
-  if (groups === 0) return [{ params: list as Parameter[] } as unknown as ParamGroupInit<O>];
-  if (groups === list.length) return list as ParamGroupInit<O>[];
-  throw new TypeError(
-    `Expected params of ${className} to be all parameters or all groups but received a mixture.`,
-  );
+/** An optimizer of one rule: every given group is one live group. */
+function alone(definition: Definition): Composite {
+  return {
+    className: definition.className,
+    parts: [definition],
+    divide: (params, given, defaults) => [{ part: 0, params, given, defaults }],
+  };
 }

@@ -1,10 +1,12 @@
-import { expectedType, numberWhere } from './validate';
+import { describe, expectedType, numberWhere, suggestion } from './validate';
 
 /** One option of an optimizer: its default and what values it takes. */
 export interface Option<T = unknown> {
   readonly default: T;
   /** Returns the value, checked. Errors speak of `name` of `where`: `lr of AdamW`. */
   check(value: unknown, name: string, where: string): T;
+  /** What native code is given for it, where that is not the number itself. */
+  number?(value: unknown): number;
 }
 
 /** The options of an optimizer that a parameter group may override. */
@@ -71,3 +73,47 @@ export const startingLr = (): Option<number | undefined> => ({
   default: undefined,
   check: (value, name, where) => (value === undefined ? value : atLeast0(value, `${name} of ${where}`)),
 });
+
+/** A finite number > 0, or null for no limit. */
+export const limit = (fallback: number | null): Option<number | null> => ({
+  default: fallback,
+  check(value, name, where) {
+    if (value === null) return null;
+    if (typeof value !== 'number') throw expectedType(`${name} of ${where}`, 'a number > 0 or null', value);
+    return positive(1).check(value, name, where);
+  },
+  number: (value) => (value as number | null) ?? 0,
+});
+
+/** An integer in [least, most]. */
+export const integer = (least: number, most: number, fallback: number): Option<number> =>
+  numeric(
+    fallback,
+    numberWhere(
+      most === Infinity ? `an integer >= ${least}` : `an integer in [${least}, ${most}]`,
+      (v) => Number.isSafeInteger(v) && v >= least && v <= most,
+    ),
+  );
+
+/** A number in [0, 1]. */
+export const unit = (fallback: number): Option<number> =>
+  numeric(
+    fallback,
+    numberWhere('a number in [0, 1]', (v) => v >= 0 && v <= 1),
+  );
+
+/** One of several names; native code is given its index. */
+export const choice = <T extends string>(names: readonly [T, ...T[]], fallback: T): Option<T> => ({
+  default: fallback,
+  check: (value, name, where) => checkChoice(value, names, `${name} of ${where}`),
+  number: (value) => names.indexOf(value as T),
+});
+
+export function checkChoice<T extends string>(value: unknown, names: readonly T[], what: string): T {
+  if (typeof value === 'string' && (names as readonly string[]).includes(value)) return value as T;
+  const meant = typeof value === 'string' ? suggestion(value, names) : undefined;
+  const list = names.map((name) => `"${name}"`).join(' or ');
+  throw new TypeError(
+    `Expected ${what} to be ${list} but received ${describe(value)}${meant ? `; did you mean "${meant}"?` : '.'}`,
+  );
+}

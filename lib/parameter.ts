@@ -1,4 +1,5 @@
-import { describe, expectedRange, expectedType, suggestion } from './validate';
+import { checkChoice } from './options';
+import { expectedRange, expectedType } from './validate';
 
 /** Memory in this process that a parameter or gradient may live in. This version computes in float32 only. */
 export type HostArray = Float32Array | Float64Array | Uint16Array;
@@ -39,6 +40,12 @@ export interface Identity {
   readonly length: number;
 }
 
+/** A shape as native code sees it: number of axes, length of the first, product of the others. */
+export function dimsOf(shape: readonly number[]): readonly [number, number, number] {
+  const [rows = 1, ...rest] = shape;
+  return [shape.length, rows, rest.reduce((product, size) => product * size, 1)];
+}
+
 /** Those with kernels; the others are errors that list these. */
 const dtypes: readonly DType[] = ['float32'];
 const float32Only = 'a Float32Array (float32 is the only dtype of this version)';
@@ -46,12 +53,7 @@ const roles: readonly Role[] = ['hidden', 'embedding', 'head', 'vector'];
 const layouts: readonly Layout[] = ['out-in', 'in-out'];
 
 function oneOf(value: unknown, known: readonly string[], what: string): void {
-  if (value === undefined || (typeof value === 'string' && known.includes(value))) return;
-  const meant = typeof value === 'string' ? suggestion(value, known) : undefined;
-  const list = known.map((k) => `"${k}"`).join(' or ');
-  throw new TypeError(
-    `Expected ${what} to be ${list} but received ${describe(value)}${meant ? `; did you mean "${meant}"?` : '.'}`,
-  );
+  if (value !== undefined) checkChoice(value, known, what);
 }
 
 /** True for a Float32Array of any realm. */

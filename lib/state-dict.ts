@@ -1,4 +1,5 @@
-import type { Algorithm } from './algorithm';
+import type { Group } from './group';
+import type { Ahead } from './lookahead';
 import { isFloat32Array } from './parameter';
 import { describe, expectedType } from './validate';
 
@@ -17,12 +18,23 @@ export interface StateDict {
   readonly algorithm: string;
   /** Steps the optimizer has taken. */
   readonly step: number;
+  /** Steps that were skipped, where there were any. */
+  readonly skipped?: number;
   /** By parameter name. */
   readonly state: Readonly<Record<string, TensorState>>;
   /** Every group's options, and its parameters by name. */
   readonly paramGroups: readonly (Readonly<Record<string, unknown>> & {
     readonly params: readonly string[];
   })[];
+  /** Of a Lookahead around the optimizer; `step` counts its steps. */
+  readonly lookahead?: {
+    readonly k: number;
+    readonly alpha: number;
+    readonly innerStateOnSync: string;
+    readonly step: number;
+  };
+  /** The dynamic loss scale. */
+  readonly gradScaler?: object;
 }
 
 /** What the dict is matched with: the optimizer's own tensors. */
@@ -48,28 +60,34 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 /** Checks a dict against an optimizer; throws one sentence that says how they differ. Nothing is written. */
 export function checkStateDict(
   dict: unknown,
-  algorithm: Algorithm,
+  className: string,
   tensors: readonly Expected[],
-  groups: number,
+  groups: readonly Group[],
+  ahead: Ahead | undefined,
 ): asserts dict is StateDict {
   if (!isRecord(dict)) throw expectedType('the state dict', 'an object made by stateDict()', dict);
   if (dict.version !== 1) {
     throw new RangeError(`Expected a state dict of version 1 but received ${describe(dict.version)}.`);
   }
-  if (dict.algorithm !== algorithm.className) {
+  if (dict.algorithm !== className) {
     throw new TypeError(
-      `Expected a state dict of ${algorithm.className} but received one of ${describe(dict.algorithm)}.`,
+      `Expected a state dict of ${className} but received one of ${describe(dict.algorithm)}.`,
     );
   }
+  checkLookahead(dict.lookahead, className, ahead);
+  if (!isCount(dict.skipped ?? 0))
+    throw expectedType('skipped of the state dict', 'an integer >= 0', dict.skipped);
   if (!isCount(dict.step)) throw expectedType('step of the state dict', 'an integer >= 0', dict.step);
   if (!isRecord(dict.state)) throw expectedType('state of the state dict', 'an object by name', dict.state);
   const differences = compare(dict.state, tensors);
   if (differences.length > 0) {
     throw new RangeError(
-      `Expected a state dict with the tensors of this ${algorithm.className} but it differs: ${differences.join('; ')}.`,
+      `Expected a state dict with the tensors of this ${className} but it differs: ${differences.join('; ')}.`,
     );
   }
-  for (const tensor of tensors) checkTensor(dict.state[tensor.name], tensor, algorithm);
+  for (const tensor of tensors) {
+    checkTensor(dict.state[tensor.name], tensor, groups[tensor.group]!, ahead !== undefined);
+  }
   checkGroups(dict.paramGroups, tensors, groups);
 }
 
@@ -94,18 +112,32 @@ function compare(state: Readonly<Record<string, unknown>>, tensors: readonly Exp
   return differences;
 }
 
-function checkTensor(entry: unknown, tensor: Expected, algorithm: Algorithm): void {
+function checkLookahead(given: unknown, className: string, ahead: Ahead | undefined): void {
+  if ((given === undefined) !== (ahead === undefined)) {
+    const [expected, received] = ahead ? ['a Lookahead', 'none'] : ['no Lookahead', 'one'];
+    throw new TypeError(
+      `Expected a state dict of ${className} with ${expected} around it but received ${received}.`,
+    );
+  }
+  if (!ahead) return;
+  const step = isRecord(given) ? given.step : given;
+  if (!isCount(step)) throw expectedType('lookahead.step of the state dict', 'an integer >= 0', step);
+}
+
+function checkTensor(entry: unknown, tensor: Expected, { algorithm }: Group, lookahead: boolean): void {
   const { name, length } = tensor;
   const given = entry as Readonly<Record<string, unknown>>;
+  const slow = lookahead || algorithm.rule === 'ranger' ? ['slow'] : [];
+  const states = [...algorithm.states, ...slow];
   if (!isCount(given.step)) throw expectedType(`step of "${name}"`, 'an integer >= 0', given.step);
   for (const [key, value] of Object.entries(given)) {
     const what = `${key} of "${name}"`;
     if (key === 'shape' || key === 'step') continue;
     if (algorithm.scalars.includes(key)) {
       if (typeof value !== 'number') throw expectedType(what, 'a number', value);
-    } else if (!algorithm.states.includes(key)) {
+    } else if (!states.includes(key)) {
       throw new TypeError(
-        `Expected the states ${algorithm.states.join(', ') || '(none)'} for "${name}" but received "${key}".`,
+        `Expected the states ${states.join(', ') || '(none)'} for "${name}" but received "${key}".`,
       );
     } else if (!isFloat32Array(value)) {
       throw expectedType(what, 'a Float32Array', value);
@@ -119,16 +151,20 @@ function checkTensor(entry: unknown, tensor: Expected, algorithm: Algorithm): vo
     throw new TypeError(`Expected ${absent.join(', ')} of "${name}" in the state dict but it is missing.`);
 }
 
-function checkGroups(given: unknown, tensors: readonly Expected[], groups: number): void {
+function checkGroups(given: unknown, tensors: readonly Expected[], groups: readonly Group[]): void {
   if (!Array.isArray(given)) throw expectedType('paramGroups of the state dict', 'an array', given);
-  if (given.length !== groups) {
+  if (given.length !== groups.length) {
     throw new RangeError(
-      `Expected ${groups} parameter groups in the state dict but received ${given.length}.`,
+      `Expected ${groups.length} parameter groups in the state dict but received ${given.length}.`,
     );
   }
   (given as readonly unknown[]).forEach((group, index) => {
     const names = tensors.filter((t) => t.group === index).map(({ name }) => name);
     const params = isRecord(group) ? group.params : undefined;
+    const tag = isRecord(group) ? group.algorithm : undefined;
+    const expected = groups[index]!.algorithm.tag;
+    if (tag !== expected)
+      throw expectedType(`algorithm of group ${index} of the state dict`, describe(expected), tag);
     if (!Array.isArray(params))
       throw expectedType(`params of group ${index} of the state dict`, 'an array of names', params);
     const received = new Set(params as readonly unknown[]);

@@ -17,6 +17,13 @@ function badValues(name: string, value: unknown): readonly Bad[] {
   if (typeof value === 'boolean') {
     return [null, 0, 1, NaN, 'true', '', [], {}].map((bad) => [bad, TypeError]);
   }
+  if (typeof value === 'string') {
+    return [null, 0, 1, NaN, 'zzzzzzzzzzzz', '', [], {}, [value]].map((bad) => [bad, TypeError]);
+  }
+  if (value === null) {
+    const bad: Bad[] = [NaN, Infinity, -Infinity, -1, 0].map((number) => [number, RangeError]);
+    return [...bad, ...notNumbers.slice(1).map((other): Bad => [other, TypeError])];
+  }
   const numbers = [NaN, Infinity, -Infinity, ...(signed.includes(name) ? [] : [-1, -1e-300])];
   if (!Array.isArray(value)) {
     return [

@@ -1,6 +1,7 @@
-import type { CommonGroupOptions, CommonOptions } from '../algorithm';
+import type { CommonGroupOptions } from '../algorithm';
 import { betas, flag, nonNegative, startingLr } from '../options';
 import { Optimizer, type Params } from '../optimizer';
+import type { CommonOptions } from '../step-settings';
 
 export interface AdamWOptions extends CommonGroupOptions {
   /** Learning rate; >= 0. @default 1e-3 */

@@ -1,6 +1,7 @@
-import type { CommonGroupOptions, CommonOptions } from '../algorithm';
+import type { CommonGroupOptions } from '../algorithm';
 import { flag, nonNegative, positive } from '../options';
 import { Optimizer, type Params } from '../optimizer';
+import type { CommonOptions } from '../step-settings';
 
 export interface NAGOptions extends CommonGroupOptions {
   /** Learning rate; >= 0. There is no published default; 0.01 to 0.1 is usual. @default 1e-3 */

@@ -26,13 +26,14 @@ inline Chunks cut(uint64_t total, int threads) {
   return {total, size};
 }
 
-// A cut inside a tensor moves down to a multiple of this many elements: two threads never share a cache line
-// there.
+// A cut inside a tensor moves down to a multiple of `align` elements; this many, and two threads never share
+// a cache line there.
 constexpr uint64_t kCutAlign = 16;
-inline uint64_t cut_inside(uint64_t flat, uint64_t tensor_start, uint64_t tensor_length) {
+inline uint64_t cut_inside(uint64_t flat, uint64_t tensor_start, uint64_t tensor_length,
+                           uint64_t align = kCutAlign) {
   if (flat <= tensor_start) return 0;
   const uint64_t inside = flat - tensor_start;
-  return inside >= tensor_length ? tensor_length : inside / kCutAlign * kCutAlign;
+  return inside >= tensor_length ? tensor_length : inside / align * align;
 }
 
 }  // namespace fo

@@ -6,10 +6,16 @@
 
 namespace fo {
 
-constexpr int kMaxStates = 4;
+constexpr int kMaxStates = 4;  // a rule's own, and the slow weights of Lookahead
 constexpr int kMaxModes = 4;
 constexpr int kMaxScalars = 2;
+constexpr int kMaxSums = 3;
 constexpr size_t kMaxCoefBytes = 96;
+
+// Sums over a tensor have one order whatever the instruction set and the number of threads: blocks of this
+// many elements, in each of them this many running sums in double, added up as a tree.
+constexpr size_t kSumBlock = 4096;
+constexpr size_t kSumLanes = 16;
 
 // Memory of one tensor.
 struct TensorArgs {
@@ -18,13 +24,34 @@ struct TensorArgs {
   void* states[kMaxStates];
 };
 
-// Updates `count` elements from element `begin`. The gradient is multiplied by grad_scale first (-1 to
-// maximize).
-using Kernel = void (*)(const TensorArgs& tensor, size_t begin, size_t count, float grad_scale,
-                        const void* coef);
+// What becomes of a gradient before the rule sees it: clip * (unscale * g) - shift. Two factors, not their
+// product, so that the bits are those of unscaling and then clipping. unscale is negative to maximize.
+struct GradArgs {
+  float unscale, clip, shift;
+};
+
+// What a step may do beside its update: pull the slow weights along and meet them (Lookahead), and add up
+// squares of the unscaled gradient, the update and the parameter before it.
+struct Extras {
+  bool sync;
+  float alpha;
+  double* sums;  // null: none
+};
+enum ObservedSum { kGradSquares, kUpdateSquares, kParamSquares, kObservedSums };
+
+// All work on `count` elements from element `begin` on.
+using UpdateKernel = void (*)(const TensorArgs&, size_t begin, size_t count, const GradArgs&,
+                              const void* coef);
+using ObserveKernel = void (*)(const TensorArgs&, size_t begin, size_t count, const GradArgs&,
+                               const void* coef, const Extras&);
+// The first pass of a rule that needs sums over whole tensors; adds to `sums`. At most a block at a time.
+using MeasureKernel = void (*)(const TensorArgs&, size_t begin, size_t count, const GradArgs&,
+                               const void* coef, double* sums);
 
 struct RuleKernels {
-  Kernel mode[kMaxModes];
+  UpdateKernel update[kMaxModes];
+  ObserveKernel observe[kMaxModes];
+  MeasureKernel measure[kMaxModes];  // null for rules of one pass
 };
 
 }  // namespace fo

@@ -15,15 +15,16 @@ const typename R::Hyper& own(const double* hyper) {
 }
 
 template <class R>
-RuleInfo describe(const char* name, int index) {
+RuleInfo describe(const char* name, int index, bool is_optimizer) {
   constexpr size_t kHypers = sizeof(R::hyper_names) / sizeof(R::hyper_names[0]);
   static_assert(sizeof(typename R::Hyper) == kHypers * sizeof(double),
                 "hyper_names must name every field of Hyper");
   static_assert(
       sizeof(typename R::Coef) <= kMaxCoefBytes && std::is_trivially_copyable<typename R::Coef>::value,
       "Coef is copied as bytes");
-  static_assert(R::kStates <= kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars,
-                "raise the limits");
+  static_assert(
+      R::kStates < kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars && R::kSums <= kMaxSums,
+      "raise the limits");
 
   RuleInfo info{};
   info.name = name;
@@ -36,12 +37,21 @@ RuleInfo describe(const char* name, int index) {
     info.scalar_initial.assign(R::scalar_initial, R::scalar_initial + R::kScalars);
   }
   info.modes = R::kModes;
+  info.sums = R::kSums;
+  info.is_optimizer = is_optimizer;
   info.mode = [](const double* h) { return R::mode(own<R>(h)); };
   info.uses = [](int mode) { return R::uses(mode) & (bit(R::kStates) - 1); };
   info.initial = [](const double* h, int state) { return R::initial(own<R>(h), state); };
   info.prepare = [](const double* h, double t, double* scalars, void* coef) {
     new (coef) typename R::Coef(R::prepare(own<R>(h), t, scalars));
   };
+  if constexpr (R::kSums > 0) {
+    info.whole = [](const double* h, const Whole& tensor, void* coef) {
+      return R::whole(own<R>(h), tensor, *static_cast<typename R::Coef*>(coef));
+    };
+  }
+  info.centralizes = [](const double* h, int ndim) { return R::centralizes(own<R>(h), ndim); };
+  info.sync = [](const double* h, double t) { return R::sync(own<R>(h), t); };
   return info;
 }
 
@@ -51,9 +61,12 @@ const std::vector<RuleInfo>& rule_table() {
   // Never destroyed: kernels may still run on other threads while the process exits.
   static const auto* const table = [] {
     auto* rows = new std::vector<RuleInfo>;
-#define FO_DESCRIBE(R, name) rows->push_back(describe<R>(#name, int(rows->size())));
-    FO_RULES(FO_DESCRIBE)
-#undef FO_DESCRIBE
+#define FO_OPTIMIZER(R, name) rows->push_back(describe<R>(#name, int(rows->size()), true));
+#define FO_HELPER(R, name) rows->push_back(describe<R>(#name, int(rows->size()), false));
+    FO_RULES(FO_OPTIMIZER)
+    FO_HELPERS(FO_HELPER)
+#undef FO_OPTIMIZER
+#undef FO_HELPER
     return rows;
   }();
   return *table;

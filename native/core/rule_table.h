@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "../rules/rule.h"
 #include "kernel.h"
 
 namespace fo {
@@ -16,6 +17,8 @@ struct RuleInfo {
   std::vector<const char*> scalar_names;
   std::vector<double> scalar_initial;
   int modes;
+  int sums;           // of its first pass; 0: it has none
+  bool is_optimizer;  // or a helper, which only native code uses
 
   // `hyper` is one group's row in the order of hyper_names.
   int (*mode)(const double* hyper);
@@ -23,6 +26,13 @@ struct RuleInfo {
   double (*initial)(const double* hyper, int state);
   // Fills `coef` for a tensor at step t (1 on its first) and moves its scalars on.
   void (*prepare)(const double* hyper, double t, double* scalars, void* coef);
+  // Turns the sums of the first pass into coefficients; returns the trust ratio.
+  double (*whole)(const double* hyper, const Whole& tensor, void* coef);
+  bool (*centralizes)(const double* hyper, int ndim);
+  Sync (*sync)(const double* hyper, double t);
+
+  // Slow weights follow the rule's own states.
+  int slow_state() const { return int(state_names.size()); }
 };
 
 // What is common to all rules comes first in a row of hyper-parameters.

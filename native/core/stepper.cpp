@@ -1,84 +1,163 @@
 #include "stepper.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <new>
+#include <utility>
 
-#include "../cpu/thread_pool.h"
-#include "chunks.h"
 #include "dtypes.h"
 
 namespace fo {
 
-Stepper::Stepper(const RuleInfo& rule, const RuleKernels* const* kernels, int threads)
-    : rule_(rule), kernels_(kernels), threads_(threads) {}
+Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads)
+    : rules_(std::move(rules)), kernels_(kernels), threads_(threads) {}
 
-void Stepper::fill(Tensor& tensor, int state, const double* hyper_row) const {
-  const float value = float(rule_.initial(hyper_row, state));
-  if (value == 0) return;  // slabs come zeroed
+const RuleKernels* Stepper::table() const { return kernels_[f32]; }
+
+size_t Stepper::hyper_count() const {
+  size_t count = 0;
+  for (const Group& group : groups_) count += group.rule->hyper_names.size();
+  return count;
+}
+
+void Stepper::read_groups(const double* hyper) {
+  for (Group& group : groups_) {
+    group.hyper = hyper;
+    group.mode = group.rule->mode(hyper);
+    group.states = group.rule->uses(group.mode);
+    hyper += group.rule->hyper_names.size();
+  }
+}
+
+// Lists the tensors that have a gradient. Changes nothing that outlives the step.
+void Stepper::collect(const StepSettings& settings) {
+  unscale_ = float(1 / settings.grad_scale);
+  clip_ = 1;
+  items_.clear();
+  total_ = blocks_ = rows_ = 0;
+  for (Tensor& tensor : tensors_.all()) {
+    if (!tensor.args.grad) continue;
+    const Group& group = groups_[size_t(tensor.group)];
+    items_.push_back({&tensor, &group, total_, blocks_, 0, {}, nullptr, NAN});
+    total_ += tensor.length;
+    blocks_ += (tensor.length + kSumBlock - 1) / kSumBlock;
+    if (group.rule->centralizes(group.hyper, tensor.shape.ndim)) rows_ += tensor.shape.rows;
+  }
+}
+
+bool Stepper::plan(const double* hyper, const StepSettings& settings, size_t* bytes_wanted) {
+  read_groups(hyper);
+  collect(settings);
+  if (!reserve_scratch(settings, bytes_wanted) || !ensure_states(settings, bytes_wanted)) return false;
+  prepare(settings);
+  return true;
+}
+
+StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
+  StepOutcome outcome;
+  read_groups(hyper);
+  collect(settings);
+  if (!reserve_scratch(settings, &outcome.bytes_wanted)) return outcome;
+  if (settings.measures_gradients()) {
+    measure_gradients(settings, &outcome);
+    if (outcome.bad_tensor >= 0 && settings.non_finite != NonFinite::kPropagate) return outcome;
+  }
+  if (!ensure_states(settings, &outcome.bytes_wanted)) return outcome;
+  outcome.bytes_wanted = 0;
+  prepare(settings);
+  run(settings);
+  outcome.applied = true;
+  if (settings.diagnostics && outcome.grad_norm < 0) {
+    double squares = 0;
+    for (const TensorReport& r : reports_) squares += r.grad_norm * r.grad_norm;
+    outcome.grad_norm = std::sqrt(squares);
+  }
+  return outcome;
+}
+
+// A parameter's initial slow weights are the parameter itself.
+void Stepper::fill(Tensor& tensor, int state) const {
+  const Group& group = groups_[size_t(tensor.group)];
   auto* const data = static_cast<float*>(tensor.args.states[state]);
-  std::fill(data, data + tensor.length, value);
+  if (state == group.rule->slow_state()) {
+    if (tensor.args.param && tensor.length)
+      std::memcpy(data, tensor.args.param, tensor.length * kElementBytes);
+    return;
+  }
+  const float value = float(group.rule->initial(group.hyper, state));
+  if (value != 0) std::fill(data, data + tensor.length, value);  // slabs come zeroed
 }
 
 bool Stepper::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
+  read_groups(hyper);
   const Tensor* const first = tensors_.all().data();
   return tensors_.ensure_states(
       kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
-      [&](Tensor& t, int k) { fill(t, k, hyper + size_t(t.group) * hypers()); }, bytes_wanted);
+      [&](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
-bool Stepper::plan(const double* hyper, int groups, size_t* bytes_wanted) {
-  groups_.clear();
-  for (int i = 0; i < groups; ++i, hyper += hypers()) {
-    const int mode = rule_.mode(hyper);
-    groups_.push_back(
-        {hyper, kernels_[f32][rule_.index].mode[mode], rule_.uses(mode), hyper[kMaximize] ? -1.f : 1.f});
-  }
-  const bool ready = tensors_.ensure_states(
-      kElementBytes, [this](const Tensor& t) { return t.args.grad ? groups_[t.group].states : 0u; },
-      [this](Tensor& t, int k) { fill(t, k, groups_[t.group].hyper); }, bytes_wanted);
-  if (!ready) return false;
+bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) {
+  const auto uses = [&](const Tensor& tensor) {
+    if (!tensor.args.grad) return 0u;
+    const Group& group = groups_[size_t(tensor.group)];
+    const bool slow = settings.lookahead != Lookahead::kOff || group.rule->sync(group.hyper, 1).keeps;
+    return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
+  };
+  return tensors_.ensure_states(
+      kElementBytes, uses, [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
+}
 
-  items_.clear();
+// All memory of a step but the states.
+bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted) {
+  try {
+    sums_.resize(blocks_ * kMaxSums);
+    means_.resize(rows_);
+    coefs_.reserve(items_.size());
+    if (settings.diagnostics) reports_.reserve(items_.size());
+  } catch (const std::bad_alloc&) {
+    *bytes_wanted =
+        blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(float) + items_.size() * sizeof(Coef);
+    return false;
+  }
+  return true;
+}
+
+// Advances step counts and computes coefficients.
+void Stepper::prepare(const StepSettings& settings) {
   coefs_.clear();
-  total_ = 0;
+  uint64_t row = 0;
   const Tensor* last = nullptr;  // tensors in a row usually share group and step count, hence coefficients
   double before[kMaxScalars], after[kMaxScalars];
-  for (Tensor& tensor : tensors_.all()) {
-    if (!tensor.args.grad) continue;
-    const GroupPlan& group = groups_[tensor.group];
+  for (Item& item : items_) {
+    Tensor& tensor = *item.tensor;
+    const Group& group = *item.group;
+    const RuleInfo& rule = *group.rule;
     ++tensor.step;
-    const bool shared = last && last->group == tensor.group && last->step == tensor.step &&
+    const bool shared = rule.sums == 0 && last && last->group == tensor.group && last->step == tensor.step &&
                         std::equal(before, before + kMaxScalars, tensor.scalars);
     if (!shared) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
       coefs_.emplace_back();
-      rule_.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
+      rule.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
     last = &tensor;
-    items_.push_back({group.kernel, &tensor, total_, uint32_t(coefs_.size() - 1), group.grad_scale});
-    total_ += tensor.length;
-  }
-  return true;
-}
-
-void Stepper::run_range(uint64_t begin, uint64_t end) const {
-  auto item = std::upper_bound(items_.begin(), items_.end(), begin,
-                               [](uint64_t flat, const Item& i) { return flat < i.start; });
-  for (item = item == items_.begin() ? item : item - 1; item != items_.end() && item->start < end; ++item) {
-    const uint64_t length = item->tensor->length;
-    const uint64_t from = cut_inside(begin, item->start, length);
-    const uint64_t to = end >= item->start + length ? length : cut_inside(end, item->start, length);
-    if (from < to)
-      item->kernel(item->tensor->args, from, to - from, item->grad_scale, coefs_[item->coef].bytes);
+    item.coef = uint32_t(coefs_.size() - 1);
+    item.sync = rule.sync(group.hyper, double(tensor.step));
+    if (settings.lookahead == Lookahead::kSync) item.sync = {true, true, settings.lookahead_alpha};
+    if (!rule.centralizes(group.hyper, tensor.shape.ndim)) continue;
+    item.means = means_.data() + row;
+    row += tensor.shape.rows;
   }
 }
 
-void Stepper::run() {
-  const Chunks chunks = cut(total_, threads_);
-  parallel_for(threads_, chunks.count(),
-               [this, chunks](uint64_t i) { run_range(chunks.begin(i), chunks.end(i)); });
+void Stepper::run(const StepSettings& settings) {
+  if (rows_ > 0) center_gradients();
+  measure();
+  update(settings);
+  if (settings.diagnostics) report();
 }
 
 }  // namespace fo

@@ -1,5 +1,5 @@
 #pragma once
-// One optimizer's native half: a rule, its tensors, and the step over all of them in one call.
+// One optimizer's native half: its rules, its tensors, and the step over all of them in one call.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -10,24 +10,67 @@
 
 namespace fo {
 
+enum class NonFinite { kPropagate, kSkip, kThrow };
+enum class Lookahead { kOff, kKeep, kSync };  // kSync: weights meet the slow ones after this step
+
+// What a step is asked for besides its groups' hyper-parameters.
+struct StepSettings {
+  double grad_scale = 1;     // gradients were multiplied by this before
+  double max_grad_norm = 0;  // 0: no limit
+  NonFinite non_finite = NonFinite::kPropagate;
+  bool diagnostics = false;
+  Lookahead lookahead = Lookahead::kOff;
+  double lookahead_alpha = 0;
+
+  bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
+};
+
+struct StepOutcome {
+  bool applied = false;
+  size_t bytes_wanted = 0;  // not 0: there was no memory, and nothing has changed
+  int bad_tensor = -1;      // the first with a gradient that is not finite, where gradients were measured
+  double grad_norm = -1;    // of all unscaled gradients; -1: not measured
+};
+
+// What diagnostics tell of a tensor's step; NaN: there is no such number.
+struct TensorReport {
+  double grad_norm, update_norm, param_norm, trust_ratio, orthogonality_error;
+};
+
+// What gradients of this norm are multiplied by so that their norm is at most `max_norm`, as torch's
+// clip_grad_norm_ does it. A NaN stays one.
+float clip_factor(double norm, double max_norm);
+
 class Stepper {
  public:
-  // `kernels`: the chosen instruction set's table, dtype row by rule.
-  Stepper(const RuleInfo& rule, const RuleKernels* const* kernels, int threads);
+  // `rules`: those that groups may name. `kernels`: the chosen instruction set's table, dtype row by rule.
+  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads);
 
-  // Prepares a step: creates missing states, advances step counts, computes coefficients. `hyper` holds one
-  // row per group in the order of rule().hyper_names. False: no memory, nothing has changed, *bytes_wanted
-  // says how much.
-  bool plan(const double* hyper, int groups, size_t* bytes_wanted);
-  // Runs what was planned; touches only tensor memory, so it may run on any thread.
-  void run();
+  // Groups come in the order of their rows of hyper-parameters.
+  void add_group(int rule) { groups_.push_back({rules_[size_t(rule)], nullptr, 0, 0}); }
+  size_t groups() const { return groups_.size(); }
+  const RuleInfo& rule_of(size_t group) const { return *groups_[group].rule; }
+  // Doubles in all groups' rows together.
+  size_t hyper_count() const;
 
-  const RuleInfo& rule() const { return rule_; }
+  // A whole step. `hyper` holds one row per group, one after the other, in the order of its rule's names.
+  // Touches nothing of JavaScript, so it may run on any thread.
+  StepOutcome step(const double* hyper, const StepSettings& settings);
+
+  // The two halves of a step that has no doubts: prepares it, creating missing states, advancing step counts
+  // and computing coefficients (false: no memory, nothing has changed, *bytes_wanted says how much), and does
+  // it.
+  bool plan(const double* hyper, const StepSettings& settings, size_t* bytes_wanted);
+  void run(const StepSettings& settings);
+
+  // One for every tensor that had a part in the last step, in order, after a step with diagnostics.
+  const std::vector<TensorReport>& reports() const { return reports_; }
+
   TensorList& tensors() { return tensors_; }
   static constexpr size_t kElementBytes = sizeof(float);
 
   // Makes states exist with their initial values, for a checkpoint to be read into: one bit mask a tensor,
-  // one row of hyper-parameters a group. All or none, as plan().
+  // rows of hyper-parameters as in step(). All or none.
   bool create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted);
 
  private:
@@ -35,31 +78,61 @@ class Stepper {
     alignas(16) unsigned char bytes[kMaxCoefBytes];
   };
   // What all tensors of a group have in common in one step.
-  struct GroupPlan {
+  struct Group {
+    const RuleInfo* rule;
     const double* hyper;
-    Kernel kernel;
+    int mode;
     unsigned states;
-    float grad_scale;
   };
+  // One tensor's part of a step.
   struct Item {
-    Kernel kernel;
-    const Tensor* tensor;
+    Tensor* tensor;
+    const Group* group;
     uint64_t start;  // first element in the flat list
+    uint64_t first_block;
     uint32_t coef;
-    float grad_scale;
+    Sync sync;
+    float* means;        // of the gradient's rows, to be taken from it; null: none
+    double trust_ratio;  // NaN: there is none
   };
-  size_t hypers() const { return rule_.hyper_names.size(); }
-  void fill(Tensor& tensor, int state, const double* hyper_row) const;
-  void run_range(uint64_t begin, uint64_t end) const;
 
-  const RuleInfo& rule_;
+  void read_groups(const double* hyper);
+  void collect(const StepSettings& settings);
+  void measure_gradients(const StepSettings& settings, StepOutcome* outcome);
+  void fill(Tensor& tensor, int state) const;
+  bool ensure_states(const StepSettings& settings, size_t* bytes_wanted);
+  bool reserve_scratch(const StepSettings& settings, size_t* bytes_wanted);
+  void prepare(const StepSettings& settings);
+
+  void center_gradients();
+  void measure();
+  void update(const StepSettings& settings);
+  void report();
+
+  const RuleKernels& kernels_of(const Group& group) const { return table()[group.rule->index]; }
+  const RuleKernels* table() const;
+  GradArgs grad_args(const Group& group) const;
+  // Calls f(item, from, to) for all elements of all tensors, in pieces that threads take one by one; pieces
+  // begin and end at multiples of `align`.
+  template <class F>
+  void sweep(uint64_t align, const F& f) const;
+  // As sweep(), in whole blocks of sums: f(item, from, to, sums of the block).
+  template <class F>
+  void sweep_blocks(const F& f);
+  double total(const Item& item, int sum) const;
+
+  std::vector<const RuleInfo*> rules_;
   const RuleKernels* const* kernels_;
   int threads_;
   TensorList tensors_;
-  std::vector<GroupPlan> groups_;
+  std::vector<Group> groups_;
   std::vector<Item> items_;
   std::vector<Coef> coefs_;
-  uint64_t total_ = 0;
+  std::vector<double> sums_;  // kMaxSums for every block
+  std::vector<float> means_;
+  std::vector<TensorReport> reports_;
+  uint64_t total_ = 0, blocks_ = 0, rows_ = 0;
+  float unscale_ = 1, clip_ = 1;
 };
 
 }  // namespace fo

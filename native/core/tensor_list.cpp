@@ -4,9 +4,10 @@
 
 namespace fo {
 
-int TensorList::add(size_t length, int group, const std::vector<double>& scalar_initial) {
+int TensorList::add(size_t length, const Shape& shape, int group, const std::vector<double>& scalar_initial) {
   Tensor tensor;
   tensor.length = length;
+  tensor.shape = shape;
   tensor.group = group;
   std::copy(scalar_initial.begin(), scalar_initial.end(), tensor.scalars);
   tensors_.push_back(std::move(tensor));

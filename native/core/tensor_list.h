@@ -10,8 +10,15 @@
 
 namespace fo {
 
+// How a tensor's elements form a matrix: its first axis by all others.
+struct Shape {
+  int ndim = 1;
+  size_t rows = 1, cols = 0;
+};
+
 struct Tensor {
   size_t length = 0;  // elements
+  Shape shape;
   int group = 0;
   TensorArgs args{};  // args.grad null: left alone; args.states[k] null: not created yet
   std::shared_ptr<Slab> slabs[kMaxStates];
@@ -30,7 +37,7 @@ struct Conflict {
 class TensorList {
  public:
   // Appends a tensor of `length` elements; returns its index.
-  int add(size_t length, int group, const std::vector<double>& scalar_initial);
+  int add(size_t length, const Shape& shape, int group, const std::vector<double>& scalar_initial);
   // Says where a tensor's memory is from now on.
   void bind(int index, void* param, const void* grad);
   // Looks for overlaps made by the binds since the last check.
@@ -67,15 +74,20 @@ class TensorList {
 
 template <class Uses, class Fill>
 bool TensorList::ensure_states(size_t element_bytes, Uses uses, Fill fill, size_t* bytes_wanted) {
+  // All tensors' first states come first, then all their second ones: a step over many small tensors then
+  // reads few long streams. A few cache lines between these keep streams of equal length off the same cache
+  // sets.
+  constexpr size_t kSkew = 5 * kStateAlign;
   std::vector<Missing> missing;
   size_t bytes = 0;
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const unsigned absent = uses(tensors_[i]) & ~tensors_[i].states;
-    for (int k = 0; absent >> k; ++k) {
-      if (!(absent >> k & 1)) continue;
+  for (int k = 0; k < kMaxStates; ++k) {
+    const size_t before = missing.size();
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      if (!((uses(tensors_[i]) & ~tensors_[i].states) >> k & 1)) continue;
       missing.push_back({int(i), k, bytes});
       bytes += padded(tensors_[i].length * element_bytes);
     }
+    if (missing.size() > before) bytes += kSkew;
   }
   *bytes_wanted = bytes;
   if (missing.empty()) return true;

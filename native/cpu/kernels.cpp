@@ -15,6 +15,8 @@
 
 namespace {
 
+using FO_ISA::first;
+using FO_ISA::Sum;
 using FO_ISA::V;
 
 template <class P, class G, class S>
@@ -24,17 +26,33 @@ struct Row {
   using State = S;
 };
 
+// A gradient's factors, a vector each.
+struct GradFactors {
+  V unscale, clip, shift;
+  explicit GradFactors(const fo::GradArgs& g) : unscale(g.unscale), clip(g.clip), shift(g.shift) {}
+};
+
 // One vector's worth of a tensor: everything the rule reads and writes at some position.
 template <class Rule, class Row, int M>
 struct Lanes {
   static constexpr int kStates = Rule::kStates;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
+  static constexpr bool written(int k, bool measuring) {
+    return used(k) && bool(Rule::measure_writes(M) >> k & 1) == measuring;
+  }
 
   // The tensor's streams, from its first element on.
   struct Streams {
     typename Row::Param* p;
     const typename Row::Grad* g;
-    typename Row::State* s[kStates + 1];
+    typename Row::State* s[kStates + 1];  // the last are the slow weights, where there are any
+
+    Streams(const fo::TensorArgs& tensor, size_t begin) {
+      p = static_cast<typename Row::Param*>(tensor.param) + begin;
+      g = static_cast<const typename Row::Grad*>(tensor.grad) + begin;
+      for (int k = 0; k < kStates; ++k)
+        if (used(k)) s[k] = static_cast<typename Row::State*>(tensor.states[k]) + begin;
+    }
   };
 
   V p, g, s[kStates + 1];
@@ -46,41 +64,48 @@ struct Lanes {
     for (int k = 0; k < kStates; ++k)
       if (used(k)) x.s[k] = V::load(t.s[k] + i, n...);
   }
-  FO_FN void update(Lanes& x, V scale, const typename Rule::Coef& c) {
-    Rule::template update<M>(x.p, scale * x.g, x.s, c);
+  FO_FN V gradient(const Lanes& x, const GradFactors& f) {
+    const V g = f.clip * (f.unscale * x.g);
+    if constexpr (Rule::kCentralizes) return g - f.shift;
+    return g;
+  }
+  FO_FN void update(Lanes& x, const GradFactors& f, const typename Rule::Coef& c) {
+    Rule::template update<M>(x.p, gradient(x, f), x.s, c);
   }
   template <class... Count>
   FO_FN void store(const Streams& t, size_t i, const Lanes& x, Count... n) {
-    for (int k = 0; k < kStates; ++k)
-      if (used(k)) V::store(t.s[k] + i, x.s[k], n...);
+    store_states(t, i, x, false, n...);
     V::store(t.p + i, x.p, n...);
+  }
+  template <class... Count>
+  FO_FN void store_states(const Streams& t, size_t i, const Lanes& x, bool measuring, Count... n) {
+    for (int k = 0; k < kStates; ++k)
+      if (written(k, measuring)) V::store(t.s[k] + i, x.s[k], n...);
   }
 };
 
+// The pass that every step makes: reads, updates, writes.
 template <class Rule, class Row, int M>
-void run(const fo::TensorArgs& tensor, size_t begin, size_t count, float grad_scale, const void* coef) {
+void update(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
+            const void* coef) {
   using L = Lanes<Rule, Row, M>;
   // Copies, not references: a float store could alias them, and every coefficient would be reloaded in the
   // loop.
   const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
-  const V scale(grad_scale);
-  typename L::Streams t;
-  t.p = static_cast<typename Row::Param*>(tensor.param) + begin;
-  t.g = static_cast<const typename Row::Grad*>(tensor.grad) + begin;
-  for (int k = 0; k < Rule::kStates; ++k)
-    if (L::used(k)) t.s[k] = static_cast<typename Row::State*>(tensor.states[k]) + begin;
+  const GradFactors f(grad);
+  const typename L::Streams t(tensor, begin);
 
   L x;
   if (count < V::N) {
     L::load(x, t, 0, count);
-    L::update(x, scale, c);
+    L::update(x, f, c);
     L::store(t, 0, x, count);
     return;
   }
   size_t i = 0;
   for (; i + 2 * V::N <= count; i += V::N) {
     L::load(x, t, i);
-    L::update(x, scale, c);
+    L::update(x, f, c);
     L::store(t, i, x);
   }
   // What is left is one vector, or two that overlap. Both are loaded before either is stored, so the elements
@@ -88,22 +113,138 @@ void run(const fo::TensorArgs& tensor, size_t begin, size_t count, float grad_sc
   L last;
   L::load(x, t, i);
   L::load(last, t, count - V::N);
-  L::update(x, scale, c);
-  L::update(last, scale, c);
+  L::update(x, f, c);
+  L::update(last, f, c);
   L::store(t, i, x);
   L::store(t, count - V::N, last);
 }
 
+// Running sums: as many lanes on every instruction set, however many a vector has.
+template <int kCount>
+struct Sums {
+  static constexpr int kParts = fo::kSumLanes / V::N;
+  Sum lanes[kCount][kParts];
+
+  // What one vector adds; the lanes beyond n are not part of the tensor.
+  struct Part {
+    Sums& all;
+    int part;
+    size_t n;
+    FO_FN V valid(const Part& at, V a) { return at.n < V::N ? first(a, at.n) : a; }
+    void square(int k, V a) { Sum::add_square(all.lanes[k][part], valid(*this, a)); }
+    void plain(int k, V a) { Sum::add(all.lanes[k][part], valid(*this, a)); }
+  };
+
+  // Adds the lanes up as a tree.
+  void finish(double* sums) const {
+    for (int k = 0; k < kCount; ++k) {
+      double x[fo::kSumLanes];
+      for (int part = 0; part < kParts; ++part) Sum::store(x + part * V::N, lanes[k][part]);
+      for (size_t width = fo::kSumLanes / 2; width > 0; width /= 2)
+        for (size_t i = 0; i < width; ++i) x[i] += x[i + width];
+      sums[k] += x[0];
+    }
+  }
+
+  // Calls f(element, part, n) for every vector; with n < V::N for the last one that is not full.
+  template <class F>
+  FO_FN void sweep(Sums& sums, size_t count, const F& f) {
+    size_t i = 0;
+    for (; i + fo::kSumLanes <= count; i += fo::kSumLanes)
+      for (int part = 0; part < kParts; ++part) f(i + size_t(part) * V::N, Part{sums, part, V::N});
+    for (int part = 0; i < count; ++part, i += V::N)
+      f(i, Part{sums, part, count - i < V::N ? count - i : V::N});
+  }
+};
+
+// The first pass of a rule that needs sums.
 template <class Rule, class Row, int M>
-constexpr fo::Kernel kernel() {
-  if constexpr (M < Rule::kModes) return &run<Rule, Row, M>;
+void measure(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
+             const void* coef, double* totals) {
+  using L = Lanes<Rule, Row, M>;
+  using S = Sums<Rule::kSums>;
+  const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
+  const GradFactors f(grad);
+  const typename L::Streams t(tensor, begin);
+  S sums;
+  S::sweep(sums, count, [&](size_t i, typename S::Part part) {
+    L x;
+    if (part.n == V::N) {
+      L::load(x, t, i);
+      Rule::template measure<M>(x.p, L::gradient(x, f), x.s, c, part);
+      L::store_states(t, i, x, true);
+    } else {
+      L::load(x, t, i, part.n);
+      Rule::template measure<M>(x.p, L::gradient(x, f), x.s, c, part);
+      L::store_states(t, i, x, true, part.n);
+    }
+  });
+  sums.finish(totals);
+}
+
+// The update together with what a step may also be asked for.
+template <class Rule, class Row, int M>
+void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
+             const void* coef, const fo::Extras& extras) {
+  using L = Lanes<Rule, Row, M>;
+  using S = Sums<fo::kObservedSums>;
+  const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
+  const GradFactors f(grad);
+  const typename L::Streams t(tensor, begin);
+  const V alpha(extras.alpha);
+  auto* const slow =
+      extras.sync ? static_cast<typename Row::State*>(tensor.states[Rule::kStates]) + begin : nullptr;
+  const bool watch = extras.sums;
+  S sums;
+  const auto one = [&](size_t i, typename S::Part part, auto... n) {
+    L x;
+    L::load(x, t, i, n...);
+    const V before = x.p, unscaled = f.unscale * x.g;
+    L::update(x, f, c);
+    if (slow) {
+      const V old = V::load(slow + i, n...);
+      x.p = fma(alpha, x.p - old, old);
+      V::store(slow + i, x.p, n...);
+    }
+    L::store(t, i, x, n...);
+    if (!watch) return;
+    part.square(fo::kGradSquares, unscaled);
+    part.square(fo::kUpdateSquares, x.p - before);
+    part.square(fo::kParamSquares, before);
+  };
+  S::sweep(sums, count, [&](size_t i, typename S::Part part) {
+    if (part.n == V::N) {
+      one(i, part);
+    } else {
+      one(i, part, part.n);
+    }
+  });
+  if (watch) sums.finish(extras.sums);
+}
+
+// The kernels of mode M, or nothing where the rule has no such mode or pass.
+template <class Rule, class Row, int M>
+constexpr fo::UpdateKernel update_kernel() {
+  if constexpr (M < Rule::kModes) return &update<Rule, Row, M>;
+  return nullptr;
+}
+template <class Rule, class Row, int M>
+constexpr fo::ObserveKernel observe_kernel() {
+  if constexpr (M < Rule::kModes) return &observe<Rule, Row, M>;
+  return nullptr;
+}
+template <class Rule, class Row, int M>
+constexpr fo::MeasureKernel measure_kernel() {
+  if constexpr (M < Rule::kModes && Rule::kSums > 0) return &measure<Rule, Row, M>;
   return nullptr;
 }
 
+#define FO_MODES(pass, Rule) \
+  { pass<Rule, Row, 0>(), pass<Rule, Row, 1>(), pass<Rule, Row, 2>(), pass<Rule, Row, 3>() }
 #define FO_ENTRY(Rule, name) \
-  {{kernel<Rule, Row, 0>(), kernel<Rule, Row, 1>(), kernel<Rule, Row, 2>(), kernel<Rule, Row, 3>()}},
+  {FO_MODES(update_kernel, Rule), FO_MODES(observe_kernel, Rule), FO_MODES(measure_kernel, Rule)},
 template <class Row>
-constexpr fo::RuleKernels kRules[] = {FO_RULES(FO_ENTRY)};
+constexpr fo::RuleKernels kRules[] = {FO_RULES(FO_ENTRY) FO_HELPERS(FO_ENTRY)};
 
 #define FO_ROW(name, P, G, S) kRules<Row<P, G, S>>,
 constexpr const fo::RuleKernels* kRows[] = {FO_DTYPE_ROWS(FO_ROW)};

@@ -4,6 +4,7 @@
 #include "../core/rule_table.h"
 #include "../cpu/cores.h"
 #include "../cpu/isa.h"
+#include "array_ops.h"
 #include "buffer_pin.h"
 #include "stepper_object.h"
 
@@ -24,10 +25,12 @@ Napi::Array List(Napi::Env env, const std::vector<T>& values) {
 Napi::Object Rules(Napi::Env env) {
   auto rules = Napi::Object::New(env);
   for (const fo::RuleInfo& rule : fo::rule_table()) {
+    if (!rule.is_optimizer) continue;
     auto row = Napi::Object::New(env);
     row.Set("hyper", List(env, rule.hyper_names));
     row.Set("states", List(env, rule.state_names));
     row.Set("scalars", List(env, rule.scalar_names));
+    row.Set("norms", rule.sums > 0);
     rules.Set(rule.name, row);
   }
   return rules;
@@ -71,6 +74,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("isas", Isas(env));
   exports.Set("cores", Napi::Function::New(env, Cores, "cores"));
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
+  exports.Set("sumSquares", Napi::Function::New(env, fo::SumSquares, "sumSquares"));
+  exports.Set("transform", Napi::Function::New(env, fo::Transform, "transform"));
   exports.Set("Stepper", fo::StepperObject::Define(env));
   return exports;
 }

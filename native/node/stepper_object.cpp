@@ -31,9 +31,11 @@ bool Floats(Napi::Env env, napi_value value, size_t length, void** data, napi_va
 Napi::Function StepperObject::Define(Napi::Env env) {
   return DefineClass(
       env, "Stepper",
-      {InstanceMethod("add", &StepperObject::Add), InstanceMethod("bind", &StepperObject::Bind),
-       InstanceMethod("step", &StepperObject::Step), InstanceMethod("stepAsync", &StepperObject::StepAsync),
+      {InstanceMethod("addGroup", &StepperObject::AddGroup), InstanceMethod("add", &StepperObject::Add),
+       InstanceMethod("bind", &StepperObject::Bind), InstanceMethod("step", &StepperObject::Step),
+       InstanceMethod("stepAsync", &StepperObject::StepAsync),
        InstanceMethod("stateBuffer", &StepperObject::StateBuffer),
+       InstanceMethod("settle", &StepperObject::Settle), InstanceMethod("reports", &StepperObject::Reports),
        InstanceMethod("progress", &StepperObject::Progress),
        InstanceMethod("usedStates", &StepperObject::UsedStates),
        InstanceMethod("createStates", &StepperObject::CreateStates),
@@ -42,15 +44,19 @@ Napi::Function StepperObject::Define(Napi::Env env) {
        InstanceMethod("dispose", &StepperObject::Dispose)});
 }
 
-// new Stepper(rule, isa, threads)
+// new Stepper(rules, isa, threads)
 StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepperObject>(info) {
-  const RuleInfo* const rule = find_rule(info[0].ToString().Utf8Value().c_str());
+  const auto names = info[0].As<Napi::Array>();
+  std::vector<const RuleInfo*> rules;
+  for (uint32_t i = 0; i < names.Length(); ++i)
+    rules.push_back(find_rule(names.Get(i).ToString().Utf8Value().c_str()));
   const Isa* const isa = find_isa(info[1].ToString().Utf8Value());
-  if (!rule || !isa || !isa->missing.empty()) {
+  if (std::count(rules.begin(), rules.end(), nullptr) > 0 || !isa || !isa->missing.empty()) {
     Refuse(info.Env(), "no such rule or instruction set");
     return;
   }
-  stepper_ = std::make_shared<Stepper>(*rule, isa->kernels, std::max(1, info[2].ToNumber().Int32Value()));
+  stepper_ =
+      std::make_shared<Stepper>(std::move(rules), isa->kernels, std::max(1, info[2].ToNumber().Int32Value()));
 }
 
 void StepperObject::Finalize(Napi::BasicEnv env) {
@@ -79,14 +85,24 @@ void StepperObject::AccountMemory(Napi::BasicEnv env) {
   accounted_ = now;
 }
 
-// add(length, group) -> index
+// addGroup(rule): an index into the list of rules
+Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
+  if (Usable(info.Env())) stepper_->add_group(info[0].ToNumber().Int32Value());
+  return info.Env().Undefined();
+}
+
+// add(length, [ndim, rows, cols], group) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
-  const double length = info[0].ToNumber().DoubleValue();
-  const int group = info[1].ToNumber().Int32Value();
-  groups_ = std::max(groups_, group + 1);
-  return Napi::Number::New(info.Env(),
-                           stepper_->tensors().add(size_t(length), group, stepper_->rule().scalar_initial));
+  const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
+  const auto dims = info[1].As<Napi::Array>();
+  const Shape shape{dims.Get(0u).ToNumber().Int32Value(), size(dims.Get(1u)), size(dims.Get(2u))};
+  const uint32_t group = info[2].ToNumber().Uint32Value();
+  const size_t length = size(info[0]);
+  if (group >= stepper_->groups() || shape.rows * shape.cols != length)
+    return Refuse(info.Env(), "no such group, or a shape of another size");
+  return Napi::Number::New(info.Env(), stepper_->tensors().add(length, shape, int(group),
+                                                               stepper_->rule_of(group).scalar_initial));
 }
 
 // bind([index, data, grad | null, ...]) -> undefined, or [first, second, gradOfFirst] of two that share
@@ -120,37 +136,56 @@ Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
 }
 
 bool StepperObject::HasRows(const Napi::Float64Array& hyper) const {
-  return hyper.ElementLength() >= size_t(groups_) * stepper_->rule().hyper_names.size();
+  return hyper.ElementLength() >= stepper_->hyper_count();
 }
 
-bool StepperObject::Plan(const Napi::CallbackInfo& info, size_t* wanted) {
+bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>* hyper,
+                             StepSettings* settings) {
   if (!Usable(info.Env())) return false;
-  const auto hyper = info[0].As<Napi::Float64Array>();
-  if (!HasRows(hyper)) {
-    Refuse(info.Env(), "a row of hyper-parameters is missing");
+  const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
+  if (!HasRows(rows) || given.ElementLength() < 6 || info[2].As<Napi::Float64Array>().ElementLength() < 4) {
+    Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
     return false;
   }
-  if (!stepper_->plan(hyper.Data(), groups_, wanted)) return false;
-  *wanted = 0;
-  AccountMemory(info.Env());
+  hyper->assign(rows.Data(), rows.Data() + stepper_->hyper_count());
+  *settings = {given[0], given[1], NonFinite(int(given[2])), given[3] != 0, Lookahead(int(given[4])),
+               given[5]};
   return true;
 }
 
-// step(hyper) -> 0, or the bytes of state memory that could not be had
+namespace {
+
+void Write(const StepOutcome& outcome, Napi::Float64Array array) {
+  array[0] = outcome.applied;
+  array[1] = double(outcome.bytes_wanted);
+  array[2] = outcome.bad_tensor;
+  array[3] = outcome.grad_norm;
+}
+
+}  // namespace
+
+// step(hyper, settings, outcome): fills `outcome`
 Napi::Value StepperObject::Step(const Napi::CallbackInfo& info) {
-  size_t wanted = 0;
-  if (Plan(info, &wanted)) stepper_->run();
-  return Napi::Number::New(info.Env(), double(wanted));
+  StepSettings settings;
+  if (ReadStep(info, &hyper_, &settings)) {
+    Write(stepper_->step(hyper_.data(), settings), info[2].As<Napi::Float64Array>());
+    AccountMemory(info.Env());
+  }
+  return info.Env().Undefined();
 }
 
 struct StepperObject::AsyncStep {
   std::shared_ptr<Stepper> stepper;
   std::shared_ptr<bool> busy;
   std::vector<std::shared_ptr<void>> pins;
+  std::vector<double> hyper;
+  StepSettings settings;
+  std::shared_ptr<StepOutcome> outcome;
   napi_deferred deferred = nullptr;
   napi_async_work work = nullptr;
 
-  static void Execute(napi_env, void* data) { static_cast<AsyncStep*>(data)->stepper->run(); }
+  void Run() { *outcome = stepper->step(hyper.data(), settings); }
+  static void Execute(napi_env, void* data) { static_cast<AsyncStep*>(data)->Run(); }
 
   // Also called while an environment is torn down, when nothing can be resolved any more: no status is looked
   // at.
@@ -166,12 +201,13 @@ struct StepperObject::AsyncStep {
   }
 };
 
-// stepAsync(hyper, arrays) -> promise, or the bytes of state memory that could not be had.
+// stepAsync(hyper, settings, outcome, arrays) -> promise; settle(outcome) says how it went.
 // `arrays`: every array the step reads or writes.
 Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto arrays = info[1].As<Napi::Array>();
+  const auto arrays = info[3].As<Napi::Array>();
   auto step = std::make_unique<AsyncStep>();
+  if (!ReadStep(info, &step->hyper, &step->settings)) return env.Undefined();
   step->pins.reserve(arrays.Length());
   for (uint32_t i = 0, n = arrays.Length(); i < n; ++i) {
     const Napi::HandleScope scope(env);
@@ -180,9 +216,7 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
       return Refuse(env, "typed arrays are expected");
     step->pins.push_back(pin_buffer(buffer));
   }
-  size_t wanted = 0;
-  if (!Plan(info, &wanted)) return Napi::Number::New(env, double(wanted));
-
+  step->outcome = settled_ = std::make_shared<StepOutcome>();
   step->stepper = stepper_;
   step->busy = busy_;
   napi_value promise, name;
@@ -192,10 +226,30 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
   napi_create_async_work(env, nullptr, name, AsyncStep::Execute, AsyncStep::Complete, raw, &raw->work);
   *busy_ = true;
   if (napi_queue_async_work(env, raw->work) != napi_ok) {
-    raw->stepper->run();  // planned already: a step is all or nothing
+    raw->Run();
     AsyncStep::Complete(env, napi_ok, raw);
   }
   return Napi::Value(env, promise);
+}
+
+// settle(outcome): fills `outcome` with what the last stepAsync() did
+Napi::Value StepperObject::Settle(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  AccountMemory(info.Env());
+  if (settled_) Write(*settled_, info[0].As<Napi::Float64Array>());
+  return info.Env().Undefined();
+}
+
+// reports() -> what the last step with diagnostics measured: five numbers a tensor that had a gradient
+Napi::Value StepperObject::Reports(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  const std::vector<TensorReport>& reports = stepper_->reports();
+  auto result = Napi::Float64Array::New(info.Env(), reports.size() * 5);
+  double* out = result.Data();
+  for (const TensorReport& r : reports)
+    for (double number : {r.grad_norm, r.update_norm, r.param_norm, r.trust_ratio, r.orthogonality_error})
+      *out++ = number;
+  return result;
 }
 
 // stateBuffer(index, state) -> ArrayBuffer over the state's own memory, or undefined where there is none yet
@@ -218,7 +272,7 @@ Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
   const Tensor* const tensor = TensorAt(info, 0);
   if (!tensor) return info.Env().Undefined();
-  const size_t scalars = stepper_->rule().scalar_names.size();
+  const size_t scalars = stepper_->rule_of(size_t(tensor->group)).scalar_names.size();
   auto result = Napi::Array::New(info.Env(), 2 + scalars);
   result.Set(0u, double(tensor->step));
   result.Set(1u, tensor->states);
@@ -226,11 +280,16 @@ Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// usedStates(hyperRow) -> bit mask of the states a tensor has under these hyper-parameters
+// usedStates(group, hyperRow) -> bit mask of the states its tensors have under these hyper-parameters
 Napi::Value StepperObject::UsedStates(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
-  const RuleInfo& rule = stepper_->rule();
-  return Napi::Number::New(info.Env(), rule.uses(rule.mode(info[0].As<Napi::Float64Array>().Data())));
+  const uint32_t group = info[0].ToNumber().Uint32Value();
+  const auto row = info[1].As<Napi::Float64Array>();
+  if (group >= stepper_->groups() || row.ElementLength() < stepper_->rule_of(group).hyper_names.size())
+    return Refuse(info.Env(), "no such group, or its row is too short");
+  const RuleInfo& rule = stepper_->rule_of(group);
+  const unsigned slow = rule.sync(row.Data(), 1).keeps ? 1u << rule.slow_state() : 0u;
+  return Napi::Number::New(info.Env(), rule.uses(rule.mode(row.Data())) | slow);
 }
 
 // createStates(masks, hyper) -> 0, or the bytes that could not be had
@@ -249,10 +308,11 @@ Napi::Value StepperObject::CreateStates(const Napi::CallbackInfo& info) {
 // restore(index, step, mask, scalars): sets the counters and drops states outside the mask; no scalars: as
 // new
 Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
-  if (!TensorAt(info, 0)) return info.Env().Undefined();
+  const Tensor* const tensor = TensorAt(info, 0);
+  if (!tensor) return info.Env().Undefined();
   const auto scalars = info[3].As<Napi::Array>();
   double values[kMaxScalars] = {};
-  const std::vector<double>& initial = stepper_->rule().scalar_initial;
+  const std::vector<double>& initial = stepper_->rule_of(size_t(tensor->group)).scalar_initial;
   std::copy(initial.begin(), initial.end(), values);
   for (uint32_t i = 0; i < std::min<uint32_t>(kMaxScalars, scalars.Length()); ++i)
     values[i] = scalars.Get(i).ToNumber().DoubleValue();

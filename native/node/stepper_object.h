@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "../core/stepper.h"
 
@@ -15,11 +16,14 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   void Finalize(Napi::BasicEnv env) override;
 
  private:
+  Napi::Value AddGroup(const Napi::CallbackInfo& info);
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Bind(const Napi::CallbackInfo& info);
   Napi::Value Step(const Napi::CallbackInfo& info);
   Napi::Value StepAsync(const Napi::CallbackInfo& info);
   Napi::Value StateBuffer(const Napi::CallbackInfo& info);
+  Napi::Value Settle(const Napi::CallbackInfo& info);
+  Napi::Value Reports(const Napi::CallbackInfo& info);
   Napi::Value Progress(const Napi::CallbackInfo& info);
   Napi::Value UsedStates(const Napi::CallbackInfo& info);
   Napi::Value CreateStates(const Napi::CallbackInfo& info);
@@ -31,16 +35,17 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   bool Usable(Napi::Env env) const;
   // The tensor an argument names; null after throwing.
   Tensor* TensorAt(const Napi::CallbackInfo& info, size_t argument);
-  // A row of hyper-parameters for every group?
+  // Is there a row of hyper-parameters for every group?
   bool HasRows(const Napi::Float64Array& hyper) const;
-  // Checks the table of hyper-parameters and plans a step. Null after throwing; *wanted > 0: no memory.
-  bool Plan(const Napi::CallbackInfo& info, size_t* wanted);
+  // Reads and checks what a step is given. Throws and says no otherwise.
+  bool ReadStep(const Napi::CallbackInfo& info, std::vector<double>* hyper, StepSettings* settings);
   void AccountMemory(Napi::BasicEnv env);
 
   struct AsyncStep;
   std::shared_ptr<Stepper> stepper_;
+  std::shared_ptr<StepOutcome> settled_;  // what the last asynchronous step did
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
-  int groups_ = 0;
+  std::vector<double> hyper_;
   int64_t accounted_ = 0;  // bytes the garbage collector was told of
 };
 

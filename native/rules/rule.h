@@ -2,6 +2,18 @@
 // What every rule shares: defaults of the contract (see README.md here) and the two kinds of weight decay.
 #include "../vec/portable.h"
 
+// What whole() is told of a tensor.
+struct Whole {
+  const double* sums;
+  double length;
+  int ndim;
+};
+
+struct Sync {
+  bool keeps = false, due = false;
+  double alpha = 0;
+};
+
 // A rule derives from this and overrides what differs.
 struct Rule {
   // Variants of one rule that need other states; each is compiled on its own, so a kernel never loads what it
@@ -20,6 +32,25 @@ struct Rule {
   }
   // Per-tensor numbers kept in double beside the states.
   static constexpr int kScalars = 0;
+
+  // A norm rule works in two passes. measure() sees every element first and adds to kSums sums; whole() turns
+  // the sums of the tensor into coefficients; then comes update(). What measure() has written, update() only
+  // reads.
+  static constexpr int kSums = 0;
+  static constexpr unsigned measure_writes(int) { return 0; }
+
+  // Gradient centralization: whether the rule knows it, and whether the mean over all axes but the first is
+  // taken from the gradient of a tensor of `ndim` axes.
+  static constexpr bool kCentralizes = false;
+  template <class H>
+  static bool centralizes(const H&, int) {
+    return false;
+  }
+  // Lookahead of the rule's own: whether slow weights are kept, and after which steps weights meet them.
+  template <class H>
+  static Sync sync(const H&, double) {
+    return {};
+  }
 };
 
 constexpr unsigned bit(int state) { return 1u << state; }

@@ -4,22 +4,39 @@
 #include "adagrad.h"
 #include "adam.h"
 #include "adamw.h"
+#include "helpers.h"
+#include "lamb.h"
+#include "lars.h"
 #include "lion.h"
 #include "momentum.h"
 #include "nadam.h"
 #include "nag.h"
 #include "radam.h"
+#include "ranger.h"
 #include "rmsprop.h"
 #include "sgd.h"
+#include "stableadamw.h"
 
-#define FO_RULES(X)     \
-  X(SGD, sgd)           \
-  X(Momentum, momentum) \
-  X(NAG, nag)           \
-  X(NAdam, nadam)       \
-  X(AdaGrad, adagrad)   \
-  X(RMSprop, rmsprop)   \
-  X(Adam, adam)         \
-  X(AdamW, adamw)       \
-  X(RAdam, radam)       \
-  X(Lion, lion)
+#define FO_RULES(X)           \
+  X(SGD, sgd)                 \
+  X(Momentum, momentum)       \
+  X(NAG, nag)                 \
+  X(NAdam, nadam)             \
+  X(AdaGrad, adagrad)         \
+  X(RMSprop, rmsprop)         \
+  X(Adam, adam)               \
+  X(AdamW, adamw)             \
+  X(RAdam, radam)             \
+  X(Lion, lion)               \
+  X(LARS, lars)               \
+  X(LAMB, lamb)               \
+  X(StableAdamW, stableadamw) \
+  X(Ranger, ranger)
+
+// What shares the loops without being an optimizer; after the optimizers in every table.
+#define FO_HELPERS(X) \
+  X(Squares, squares) \
+  X(Total, total)     \
+  X(Scale, scale)     \
+  X(Clamp, clamp)     \
+  X(Average, average)

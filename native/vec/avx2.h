@@ -33,11 +33,31 @@ FO_FN V fma(V a, V b, V c) { return V(_mm256_fmadd_ps(a.x, b.x, c.x)); }
 FO_FN V fnma(V a, V b, V c) { return V(_mm256_fnmadd_ps(a.x, b.x, c.x)); }
 FO_FN V sqrt(V a) { return V(_mm256_sqrt_ps(a.x)); }
 FO_FN V max(V a, V b) { return V(_mm256_max_ps(a.x, b.x)); }
+FO_FN V first(V a, size_t n) { return V(_mm256_and_ps(a.x, _mm256_castsi256_ps(lanes(n)))); }
 FO_FN V sign(V a) {
   const __m256 bit = _mm256_set1_ps(-0.f);
   const __m256 one = _mm256_or_ps(_mm256_and_ps(a.x, bit), _mm256_set1_ps(1.f));
   const __m256 signed_one = _mm256_and_ps(one, _mm256_cmp_ps(a.x, _mm256_setzero_ps(), _CMP_NEQ_OQ));
   return V(_mm256_blendv_ps(signed_one, a.x, _mm256_cmp_ps(a.x, a.x, _CMP_UNORD_Q)));
 }
+
+FO_FN __m256d low(V a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a.x)); }
+FO_FN __m256d high(V a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a.x, 1)); }
+
+struct Sum {
+  __m256d lo = _mm256_setzero_pd(), hi = _mm256_setzero_pd();
+  FO_FN void add(Sum& s, V a) {
+    s.lo = _mm256_add_pd(s.lo, low(a));
+    s.hi = _mm256_add_pd(s.hi, high(a));
+  }
+  FO_FN void add_square(Sum& s, V a) {
+    s.lo = _mm256_fmadd_pd(low(a), low(a), s.lo);
+    s.hi = _mm256_fmadd_pd(high(a), high(a), s.hi);
+  }
+  FO_FN void store(double* p, const Sum& s) {
+    _mm256_storeu_pd(p, s.lo);
+    _mm256_storeu_pd(p + 4, s.hi);
+  }
+};
 
 }  // namespace avx2

@@ -31,6 +31,7 @@ FO_FN V fma(V a, V b, V c) { return V(_mm512_fmadd_ps(a.x, b.x, c.x)); }
 FO_FN V fnma(V a, V b, V c) { return V(_mm512_fnmadd_ps(a.x, b.x, c.x)); }
 FO_FN V sqrt(V a) { return V(_mm512_sqrt_ps(a.x)); }
 FO_FN V max(V a, V b) { return V(_mm512_max_ps(a.x, b.x)); }
+FO_FN V first(V a, size_t n) { return V(_mm512_maskz_mov_ps(lanes(n), a.x)); }
 FO_FN V sign(V a) {
   const __m512 zero = _mm512_setzero_ps();
   const __m512 plus = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.x, zero, _CMP_GT_OQ), _mm512_set1_ps(1.f));
@@ -38,5 +39,24 @@ FO_FN V sign(V a) {
       _mm512_mask_mov_ps(plus, _mm512_cmp_ps_mask(a.x, zero, _CMP_LT_OQ), _mm512_set1_ps(-1.f));
   return V(_mm512_mask_mov_ps(both, _mm512_cmp_ps_mask(a.x, a.x, _CMP_UNORD_Q), a.x));
 }
+
+FO_FN __m512d low(V a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a.x)); }
+FO_FN __m512d high(V a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.x, 1)); }
+
+struct Sum {
+  __m512d lo = _mm512_setzero_pd(), hi = _mm512_setzero_pd();
+  FO_FN void add(Sum& s, V a) {
+    s.lo = _mm512_add_pd(s.lo, low(a));
+    s.hi = _mm512_add_pd(s.hi, high(a));
+  }
+  FO_FN void add_square(Sum& s, V a) {
+    s.lo = _mm512_fmadd_pd(low(a), low(a), s.lo);
+    s.hi = _mm512_fmadd_pd(high(a), high(a), s.hi);
+  }
+  FO_FN void store(double* p, const Sum& s) {
+    _mm512_storeu_pd(p, s.lo);
+    _mm512_storeu_pd(p + 8, s.hi);
+  }
+};
 
 }  // namespace avx512

@@ -29,6 +29,17 @@ FO_FN V fma(V a, V b, V c) { return V(__builtin_fmaf(a.x, b.x, c.x)); }
 FO_FN V fnma(V a, V b, V c) { return V(__builtin_fmaf(-a.x, b.x, c.x)); }
 FO_FN V sqrt(V a) { return V(__builtin_sqrtf(a.x)); }
 FO_FN V max(V a, V b) { return V(a.x > b.x ? a.x : b.x); }
+// The first n lanes of a, and 0 in the others.
+FO_FN V first(V a, size_t n) { return n ? a : V(0.f); }
 FO_FN V sign(V a) { return a.x != a.x ? a : V(float((a.x > 0) - (a.x < 0))); }
+
+// A running sum in double for each lane. Squares of floats are exact in double, so a fused multiply-add makes
+// no difference.
+struct Sum {
+  double x = 0;
+  FO_FN void add(Sum& s, V a) { s.x += double(a.x); }
+  FO_FN void add_square(Sum& s, V a) { s.x += double(a.x) * double(a.x); }
+  FO_FN void store(double* p, const Sum& s) { *p = s.x; }
+};
 
 }  // namespace scalar

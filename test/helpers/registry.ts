@@ -4,6 +4,11 @@ import { native } from '../../lib/native';
 /** Options as plain data: tests go through all of them, whatever the class. */
 export type Options = Readonly<Record<string, unknown>>;
 export type AnyOptimizer = library.Optimizer;
+/** An optimizer, or a Lookahead around one. */
+export type Trainer = Pick<
+  AnyOptimizer,
+  'step' | 'stepAsync' | 'state' | 'stateDict' | 'loadStateDict' | 'paramGroups' | 'stateBytes' | 'dispose'
+>;
 export type OptimizerClass = new (
   params: library.Params<object>,
   options?: object & { threads?: number },
@@ -21,24 +26,24 @@ export interface Registered {
 const tiny = (): library.Parameter[] => [{ data: new Float32Array(1), grad: new Float32Array(1) }];
 
 /** Options of a live group, as they are now. */
-export function optionsOf(optimizer: AnyOptimizer, group = 0): Record<string, unknown> {
+export function optionsOf(optimizer: Trainer, group = 0): Record<string, unknown> {
   const { params: _, ...options } = optimizer.paramGroups[group] as unknown as Record<string, unknown>;
   return options;
 }
 
 /** Sets options of a live group, as a user's schedule does. */
-export function setOptions(optimizer: AnyOptimizer, options: Options, group = 0): void {
+export function setOptions(optimizer: Trainer, options: Options, group = 0): void {
   Object.assign(optimizer.paramGroups[group]!, options);
 }
 
 /** Makes one optimizer and watches which rules its class asks for. */
 function register(name: string, Class: OptimizerClass): Registered {
-  const addon = native().addon as { Stepper: new (...args: [string, string, number]) => object };
+  const addon = native().addon as { Stepper: new (...args: [string[], string, number]) => object };
   const { Stepper } = addon;
   const rules: string[] = [];
   addon.Stepper = new Proxy(Stepper, {
-    construct(target, args: [string, string, number]) {
-      rules.push(args[0]);
+    construct(target, args: [string[], string, number]) {
+      rules.push(...args[0]);
       return new target(...args);
     },
   });
@@ -68,12 +73,23 @@ export const rules: readonly string[] = Object.keys(native().addon.rules);
  * Rules that compute an element from other elements of its tensor too (norms, matrix products). For all others the
  * tests demand that an element depends on nothing but its own history.
  */
-export const wholeTensorRules: readonly string[] = [];
+export const wholeTensorRules: readonly string[] = Object.entries(native().addon.rules)
+  .filter(([, { norms }]) => norms)
+  .map(([name]) => name);
+
+/** Options that are neither numbers nor switches, with another value than their default. */
+const others: Options = {
+  trustNorm: 'update',
+  trustRatioMax: 0.5,
+  weightNormMax: 0.5,
+  gradientCentralization: 'none',
+};
 
 /** What an option is tried with: its default, and the value that switches it. */
 function choices(name: string, value: unknown): readonly unknown[] {
   if (typeof value === 'boolean') return [value, !value];
   if (name === 'weightDecay') return [0, 0.1];
+  if (name in others) return [value, others[name]];
   return value === 0 ? [0, 0.3] : [value];
 }
 

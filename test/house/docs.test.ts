@@ -118,7 +118,7 @@ describe('the README on optimizers', () => {
     for (const [option, value] of Object.entries(documented)) {
       expect([option, actual[option]]).toEqual([
         option,
-        value === 'lr' ? actual.lr : (JSON.parse(value) as unknown),
+        value === 'lr' ? actual.lr : (JSON.parse(value.replaceAll("'", '"')) as unknown),
       ]);
     }
   });

@@ -1,0 +1,83 @@
+import type { Slot } from './bindings';
+import type { StepSettings } from './step-settings';
+
+/** What a step did. */
+export interface StepResult {
+  /** False when the step was skipped and nothing was written. */
+  readonly applied: boolean;
+  /** Steps this optimizer has applied so far. */
+  readonly step: number;
+  /** L2 norm of all gradients, unscaled and before clipping; there with `maxGradNorm`, `nonFinite` or `diagnostics`. */
+  readonly gradNorm?: number;
+  /** The first tensor whose gradient holds NaN or infinity, where gradients were looked at. */
+  readonly nonFinite?: string;
+  /** With `diagnostics`: every tensor that had a gradient, by name. */
+  readonly tensors?: Readonly<Record<string, TensorDiagnostics>>;
+}
+
+/** L2 norms of one tensor's step. */
+export interface TensorDiagnostics {
+  /** Of the gradient, unscaled and before clipping. */
+  readonly gradNorm: number;
+  /** Of what the step changed: weights after it less weights before. */
+  readonly updateNorm: number;
+  /** Of the weights before the step. */
+  readonly paramNorm: number;
+  /** `updateNorm / paramNorm`; about 1e-3 is usual in healthy training. */
+  readonly updateRatio: number;
+  /** LARS and LAMB: what the layer's step was multiplied by. */
+  readonly trustRatio?: number;
+  /** Muon: `‖XXᵀ − I‖ / √rows` of the orthogonalized update X (of its smaller side); 0 is orthogonal. */
+  readonly orthogonalityError?: number;
+}
+
+const numbersATensor = 5;
+
+function diagnosticsOf(slots: readonly Slot[], reports: Float64Array): StepResult['tensors'] {
+  const took = slots.filter(({ grad }) => grad !== null);
+  return Object.fromEntries(
+    took.map(({ name }, i) => {
+      const at = i * numbersATensor;
+      const [gradNorm, updateNorm, paramNorm, trustRatio, orthogonalityError] = reports.subarray(
+        at,
+        at + numbersATensor,
+      ) as unknown as [number, number, number, number, number];
+      const entry: TensorDiagnostics = {
+        gradNorm,
+        updateNorm,
+        paramNorm,
+        updateRatio: updateNorm / paramNorm,
+        ...(Number.isNaN(trustRatio) ? {} : { trustRatio }),
+        ...(Number.isNaN(orthogonalityError) ? {} : { orthogonalityError }),
+      };
+      return [name, entry];
+    }),
+  );
+}
+
+/** What a native step answered, in words. */
+export function resultOf(
+  settings: StepSettings,
+  step: number,
+  slots: readonly Slot[],
+  reports: () => Float64Array,
+): StepResult {
+  const { applied, gradNorm, badTensor, diagnostics } = settings;
+  const tensors = applied && diagnostics ? diagnosticsOf(slots, reports()) : undefined;
+  return {
+    applied,
+    step,
+    ...(gradNorm === undefined ? {} : { gradNorm }),
+    ...(badTensor === undefined ? {} : { nonFinite: slots[badTensor]!.name }),
+    ...(tensors && { tensors }),
+  };
+}
+
+/** The error of a step that was to throw for a bad gradient. */
+export function badGradient({ name, grad }: Slot): RangeError {
+  const at = grad?.findIndex((value) => !Number.isFinite(value)) ?? -1;
+  const received = at < 0 ? 'overflow when it is unscaled' : `${grad![at]} at element ${at}`;
+  return new RangeError(
+    `Expected grad of "${name}" to be finite but received ${received}; nothing was changed.`,
+  );
+}
