@@ -28,7 +28,9 @@ function kernelObjects(start) {
 function problemsOf({ file, isa }) {
   const nm = spawnSync('nm', ['-C', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (nm.status !== 0) return [`nm failed on ${file}: ${nm.stderr.trim()}`];
-  const expected = `fo_kernels_${isa}`;
+  // kernels.cpp exports fo_kernels_<isa>, and so on; files beside each other may have the name in theirs.
+  const source = path.basename(file).split('.')[0].replace(`_${isa}`, '');
+  const expected = `fo_${source}_${isa}`;
   const problems = [];
   let found = false;
   for (const line of nm.stdout.split('\n')) {
@@ -53,7 +55,9 @@ function check(starts) {
     return [`No kernel object under ${starts.join(', ')}: build first (npm run build:native).`];
   const problems = objects.flatMap(problemsOf);
   if (problems.length === 0)
-    console.log(`check-symbols: ${objects.map(({ isa }) => isa).join(', ')}: one symbol each, none weak.`);
+    console.log(
+      `check-symbols: ${objects.length} objects (${[...new Set(objects.map(({ isa }) => isa))].join(', ')}): one symbol each, none weak.`,
+    );
   return problems;
 }
 

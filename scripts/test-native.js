@@ -116,7 +116,8 @@ async function buildTests(build) {
   const objects = [...coreObjects];
   for (const isa of isas()) {
     const suffix = emulated?.isa === isa ? `${isa}_emulated` : isa;
-    objects.push(build.object(`kernels_${suffix}`, kernels, isaFlags(isa, emulated)));
+    for (const file of kernels)
+      objects.push(build.object(`${path.parse(file).name}_${suffix}`, file, isaFlags(isa, emulated)));
     objects.push(build.object(`vec_ops_${suffix}`, 'test/native/vec_ops.cpp', isaFlags(isa, emulated)));
   }
   for (const name of fs.readdirSync(tests))
@@ -136,7 +137,9 @@ async function buildAddon(build) {
   const objects = [
     ...core.map((file) => build.object(path.parse(file).name, file, common)),
     ...nodeSources.map((file) => build.object(path.parse(file).name, file, [...common, ...nodeFlags])),
-    ...isas().map((isa) => build.object(`kernels_${isa}`, kernels, isaFlags(isa))),
+    ...isas().flatMap((isa) =>
+      kernels.map((file) => build.object(`${path.parse(file).name}_${isa}`, file, isaFlags(isa))),
+    ),
   ];
   await build.compile();
   return build.link('fused_optim.node', objects, ['-shared', '-Wl,-z,nodelete', '-ldl']);

@@ -6,9 +6,12 @@
 
 extern "C" {
 const fo::RuleKernels* const* fo_kernels_scalar();
+const fo::GemmKernels* fo_gemm_scalar();
 #if defined(__x86_64__)
 const fo::RuleKernels* const* fo_kernels_avx2();
 const fo::RuleKernels* const* fo_kernels_avx512();
+const fo::GemmKernels* fo_gemm_avx2();
+const fo::GemmKernels* fo_gemm_avx512();
 #endif
 }
 
@@ -18,7 +21,7 @@ namespace {
 #if defined(__x86_64__)
 
 struct Cpu {
-  unsigned leaf1_ecx = 0, leaf7_ebx = 0, xcr0 = 0;
+  unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_1_eax = 0, xcr0 = 0;
 };
 
 Cpu read_cpu() {
@@ -32,6 +35,7 @@ Cpu read_cpu() {
     asm volatile("xgetbv" : "=a"(cpu.xcr0), "=d"(high) : "c"(0));
   }
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) cpu.leaf7_ebx = b;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.leaf7_1_eax = a;
   return cpu;
 }
 
@@ -54,6 +58,7 @@ const Feature kAvx512[] = {{"system support for zmm registers", &Cpu::xcr0, kZmm
                            {"avx512bw", &Cpu::leaf7_ebx, bit_AVX512BW},
                            {"avx512vl", &Cpu::leaf7_ebx, bit_AVX512VL},
                            {"avx512dq", &Cpu::leaf7_ebx, bit_AVX512DQ}};
+constexpr unsigned kAvx512Bf16 = 1u << 5;  // of leaf7_1_eax; not in every compiler's <cpuid.h>
 
 template <size_t N>
 std::vector<std::string> missing(const Cpu& cpu, const Feature (&features)[N]) {
@@ -67,11 +72,14 @@ std::vector<std::string> missing(const Cpu& cpu, const Feature (&features)[N]) {
 
 std::vector<Isa>* detect() {
   auto* found = new std::vector<Isa>;
-  found->push_back({"scalar", fo_kernels_scalar(), {}});
+  found->push_back({"scalar", fo_kernels_scalar(), fo_gemm_scalar(), {}, false});
 #if defined(__x86_64__)
   const Cpu cpu = read_cpu();
-  found->push_back({"avx2", fo_kernels_avx2(), missing(cpu, kAvx2)});
-  found->push_back({"avx512", fo_kernels_avx512(), missing(cpu, kAvx512)});
+  found->push_back({"avx2", fo_kernels_avx2(), fo_gemm_avx2(), missing(cpu, kAvx2), false});
+  found->push_back({"avx512", fo_kernels_avx512(), fo_gemm_avx512(), missing(cpu, kAvx512), false});
+  Isa& avx512 = found->back();
+  avx512.native_bf16 =
+      avx512.missing.empty() && cpu.leaf7_1_eax & kAvx512Bf16 && avx512.gemm->bf16_native.tile;
 #endif
   return found;
 }

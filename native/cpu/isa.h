@@ -4,13 +4,16 @@
 #include <vector>
 
 #include "../core/kernel.h"
+#include "gemm.h"
 
 namespace fo {
 
 struct Isa {
   const char* name;
   const RuleKernels* const* kernels;  // dtype row by rule
-  std::vector<std::string> missing;   // what this machine lacks; empty: it can run
+  const GemmKernels* gemm;
+  std::vector<std::string> missing;  // what this machine lacks; empty: it can run
+  bool native_bf16;                  // it can run gemm->bf16_native
 };
 
 // From the plainest to the widest.

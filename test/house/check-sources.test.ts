@@ -6,7 +6,7 @@ const script = path.join(root, 'scripts', 'check-sources.js');
 const good = {
   'native/sources.json': JSON.stringify({
     core: ['native/core/a.cpp'],
-    kernels: 'native/cpu/kernels.cpp',
+    kernels: ['native/cpu/kernels.cpp'],
     isas: { x64: ['scalar'], other: ['scalar'] },
     flags: { common: [], scalar: [] },
   }),

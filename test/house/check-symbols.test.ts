@@ -5,12 +5,12 @@ import { root, run, runNode, scratchDirectory, writeFiles } from './scratch';
 const script = path.join(root, 'scripts', 'check-symbols.js');
 const scratch = scratchDirectory();
 
-/** Compiles C++ text as the kernels of the scalar instruction set and checks the object. */
-function check(source: string) {
+/** Compiles C++ text as a kernel file of the scalar instruction set and checks the object. */
+function check(source: string, name = 'kernels') {
   const directory = fs.mkdtempSync(path.join(scratch, 'tree-'));
-  writeFiles(directory, { 'kernels_scalar/kernels.cpp': source });
+  writeFiles(directory, { [`kernels_scalar/${name}.cpp`]: source });
   const target = path.join(directory, 'kernels_scalar');
-  const compiled = run(process.env.CXX ?? 'c++', ['-O0', '-c', 'kernels.cpp', '-o', 'kernels.o'], target);
+  const compiled = run(process.env.CXX ?? 'c++', ['-O0', '-c', `${name}.cpp`, '-o', `${name}.o`], target);
   expect(compiled).toEqual({ status: 0, output: '' });
   return runNode([script, directory], root);
 }
@@ -23,6 +23,13 @@ onLinux('check-symbols', () => {
     const { status, output } = check(`namespace { int twice(int x) { return 2 * x; } }
       extern "C" int fo_kernels_scalar() { return twice(1); }`);
     expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining('scalar') as string });
+  });
+
+  test('expects the entry point that the name of the file says', () => {
+    expect(check('extern "C" int fo_gemm_scalar() { return 1; }', 'gemm').status).toBe(0);
+    const { status, output } = check(entry, 'gemm');
+    expect(status).toBe(1);
+    expect(output).toContain('expected only fo_gemm_scalar');
   });
 
   test('fails on a weak symbol', () => {

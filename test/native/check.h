@@ -59,5 +59,6 @@ void test_state_store();
 void test_tensor_list();
 void test_cores();
 void test_isa();
+void test_gemm();
 
 }  // namespace fo_test

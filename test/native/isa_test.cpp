@@ -17,6 +17,7 @@ void test_isa() {
       EXPECT(fo::find_isa(isas[i].name) == &isas[i], "%s is found elsewhere", isas[i].name);
       EXPECT(isas[i].kernels && tables.insert(isas[i].kernels).second, "%s has no kernels of its own",
              isas[i].name);
+      EXPECT(isas[i].gemm && tables.insert(isas[i].gemm).second, "%s has no gemm of its own", isas[i].name);
     }
     EXPECT(isas[0].missing.empty(), "the scalar kernels should run anywhere, but lack %s",
            isas[0].missing[0].c_str());
@@ -33,6 +34,11 @@ void test_isa() {
       const bool can = isa.name == std::string("avx2")     ? avx2
                        : isa.name == std::string("avx512") ? avx512
                                                            : true;
+#if !defined(__clang__) || __clang_major__ >= 11
+      const bool bf16 = avx512 && isa.name == std::string("avx512") && __builtin_cpu_supports("avx512bf16");
+      EXPECT(isa.native_bf16 == bf16, "%s: bfloat16 products %d, the compiler says %d", isa.name,
+             isa.native_bf16, bf16);
+#endif
       EXPECT(isa.missing.empty() == can, "%s: the compiler says %d, we miss %zu features", isa.name, can,
              isa.missing.size());
     }

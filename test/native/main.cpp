@@ -68,6 +68,7 @@ int run(int argc, char** argv) {
   test_chunks();
   test_vec();
   test_kernels();
+  test_gemm();
   test_state();
   test_stepper();
   std::printf("%d passed, %d failed\n", session.passed, session.failed);

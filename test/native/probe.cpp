@@ -3,10 +3,15 @@
 
 #include "../../native/cpu/isa.h"
 
+static const fo::GemmKernels no_gemm = {};
+
 extern "C" {
 const fo::RuleKernels* const* fo_kernels_scalar() { return nullptr; }
 const fo::RuleKernels* const* fo_kernels_avx2() { return nullptr; }
 const fo::RuleKernels* const* fo_kernels_avx512() { return nullptr; }
+const fo::GemmKernels* fo_gemm_scalar() { return &no_gemm; }
+const fo::GemmKernels* fo_gemm_avx2() { return &no_gemm; }
+const fo::GemmKernels* fo_gemm_avx512() { return &no_gemm; }
 }
 
 int main() {
