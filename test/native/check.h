@@ -60,5 +60,6 @@ void test_tensor_list();
 void test_cores();
 void test_isa();
 void test_gemm();
+void test_newton_schulz();
 
 }  // namespace fo_test

@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
   test_vec();
   test_kernels();
   test_gemm();
+  test_newton_schulz();
   test_state();
   test_stepper();
   std::printf("%d passed, %d failed\n", session.passed, session.failed);
