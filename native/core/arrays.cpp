@@ -2,38 +2,29 @@
 
 #include <algorithm>
 
-#include "../cpu/thread_pool.h"
-#include "chunks.h"
+#include "sweep.h"
 
 namespace fo {
 namespace {
 
-// Calls f(array, block, from, to) for every block of every array.
+// Calls f(array, block, from, to) for every block of every array; blocks are numbered through.
 template <class F>
 void for_blocks(const std::vector<Array>& arrays, int threads, const F& f) {
-  struct Start {
-    uint64_t block;
+  struct Span {
+    uint64_t start, length, first_block;
     size_t array;
   };
-  std::vector<Start> starts;
-  uint64_t blocks = 0, elements = 0;
+  std::vector<Span> spans;
+  uint64_t total = 0, blocks = 0;
   for (size_t i = 0; i < arrays.size(); ++i) {
-    if (arrays[i].length == 0) continue;
-    starts.push_back({blocks, i});
+    spans.push_back({total, arrays[i].length, blocks, i});
+    total += arrays[i].length;
     blocks += (arrays[i].length + kSumBlock - 1) / kSumBlock;
-    elements += arrays[i].length;
   }
-  const uint64_t a_task = elements > kSerialElements ? kMinChunk / kSumBlock : std::max<uint64_t>(blocks, 1);
-  parallel_for(threads, (blocks + a_task - 1) / a_task, [&](uint64_t task) {
-    const uint64_t end = std::min(blocks, (task + 1) * a_task);
-    auto start = std::upper_bound(starts.begin(), starts.end(), task * a_task,
-                                  [](uint64_t block, const Start& s) { return block < s.block; }) -
-                 1;
-    for (uint64_t block = task * a_task; block < end; ++block) {
-      if (start + 1 != starts.end() && start[1].block <= block) ++start;
-      const size_t from = size_t(block - start->block) * kSumBlock;
-      f(start->array, block, from, std::min(from + kSumBlock, arrays[start->array].length));
-    }
+  sweep(spans, total, threads, kSumBlock, [&](const Span& span, uint64_t from, uint64_t to) {
+    for (uint64_t begin = from; begin < to; begin += kSumBlock)
+      f(span.array, span.first_block + begin / kSumBlock, size_t(begin),
+        size_t(std::min<uint64_t>(begin + kSumBlock, to)));
   });
 }
 

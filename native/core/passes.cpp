@@ -1,17 +1,16 @@
 // The passes of a step over memory.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "../cpu/thread_pool.h"
-#include "chunks.h"
 #include "stepper.h"
+#include "sweep.h"
 
 namespace fo {
 
 namespace {
 
-const int kSquares = find_rule("squares")->index, kTotal = find_rule("total")->index;
+const int kSquares = find_rule("squares")->index, kTotal = find_rule("total")->index,
+          kMuonMomentum = find_rule("muon_momentum")->index;
 
 // Brings the head of the next tensor into the cache while this one is computed: with many small tensors the
 // processor's own prefetching has no time to begin.
@@ -23,6 +22,13 @@ inline void prefetch(const Tensor& tensor) {
   }
 }
 
+// Tasks of one batch.
+struct Tasks {
+  const MatrixTask *first, *last;
+  const MatrixTask* begin() const { return first; }
+  const MatrixTask* end() const { return last; }
+};
+
 }  // namespace
 
 GradArgs Stepper::grad_args(const Group& group) const {
@@ -30,31 +36,11 @@ GradArgs Stepper::grad_args(const Group& group) const {
 }
 
 template <class F>
-void Stepper::sweep(uint64_t align, const F& f) const {
-  const Chunks chunks = cut(total_, threads_);
-  parallel_for(threads_, chunks.count(), [&](uint64_t i) {
-    const uint64_t begin = chunks.begin(i), end = chunks.end(i);
-    auto item = std::upper_bound(items_.begin(), items_.end(), begin,
-                                 [](uint64_t flat, const Item& it) { return flat < it.start; });
-    item = item == items_.begin() ? item : item - 1;
-    for (; item != items_.end() && item->start < end; ++item) {
-      const uint64_t length = item->tensor->length;
-      const uint64_t from = cut_inside(begin, item->start, length, align);
-      const uint64_t to = end >= item->start + length ? length : cut_inside(end, item->start, length, align);
-      if (item + 1 != items_.end()) prefetch(*item[1].tensor);
-      if (from < to) f(*item, from, to);
-    }
-  });
-}
-
-template <class F>
 void Stepper::sweep_blocks(const F& f) {
   std::fill(sums_.begin(), sums_.end(), 0.);
-  sweep(kSumBlock, [&](const Item& item, uint64_t from, uint64_t to) {
-    for (uint64_t begin = from; begin < to; begin += kSumBlock) {
-      double* const sums = &sums_[(item.first_block + begin / kSumBlock) * kMaxSums];
-      f(item, begin, std::min<uint64_t>(begin + kSumBlock, to), sums);
-    }
+  sweep(items_, total_, threads_, kSumBlock, [&](const Item& item, uint64_t from, uint64_t to) {
+    for (uint64_t begin = from; begin < to; begin += kSumBlock)
+      f(item, begin, std::min<uint64_t>(begin + kSumBlock, to), block_sums(item, begin));
   });
 }
 
@@ -148,6 +134,7 @@ void Stepper::update(const StepSettings& settings) {
     }
   };
   const auto observe = [&](const Item& item, uint64_t from, uint64_t to, double* sums) {
+    if (item.group->rule->fit) return;
     const Extras extras{item.sync.due, float(item.sync.alpha), sums};
     const ObserveKernel kernel = kernels_of(*item.group).observe[item.group->mode];
     by_row(item, from, to, [&](uint64_t begin, uint64_t end, const GradArgs& grad) {
@@ -156,24 +143,66 @@ void Stepper::update(const StepSettings& settings) {
   };
   if (settings.diagnostics) {
     sweep_blocks(observe);
-    return;
-  }
-  sweep(kCutAlign, [&](const Item& item, uint64_t from, uint64_t to) {
-    if (item.sync.due) return observe(item, from, to, nullptr);
-    const UpdateKernel kernel = kernels_of(*item.group).update[item.group->mode];
-    by_row(item, from, to, [&](uint64_t begin, uint64_t end, const GradArgs& grad) {
-      kernel(item.tensor->args, begin, end - begin, grad, coefs_[item.coef].bytes);
+  } else {
+    sweep(items_, total_, threads_, kCutAlign, [&](const Item& item, uint64_t from, uint64_t to) {
+      if (&item != &items_.back()) prefetch(*(&item + 1)->tensor);
+      if (item.sync.due) return observe(item, from, to, nullptr);
+      if (item.group->rule->fit) return;
+      const UpdateKernel kernel = kernels_of(*item.group).update[item.group->mode];
+      by_row(item, from, to, [&](uint64_t begin, uint64_t end, const GradArgs& grad) {
+        kernel(item.tensor->args, begin, end - begin, grad, coefs_[item.coef].bytes);
+      });
     });
-  });
+  }
+  if (!matrices_.empty()) update_matrices(settings);
+}
+
+// Muon's three stages, batch by batch: directions, their orthogonalization, the weights.
+void Stepper::update_matrices(const StepSettings& settings) {
+  const ObserveKernel momentum = table()[kMuonMomentum].observe[0];
+  for (const Orthogonalizer::Batch& batch : orthogonalizer_.batches()) {
+    const Tasks tasks{matrices_.data() + batch.begin, matrices_.data() + batch.end};
+    // Calls f(item, its direction, from, to, sums).
+    const auto each = [&](const auto& f) {
+      sweep(tasks, batch.elements, threads_, kSumBlock, [&](const MatrixTask& t, uint64_t from, uint64_t to) {
+        const Item& item = items_[t.item];
+        for (uint64_t begin = from; begin < to; begin += kSumBlock) {
+          double* const sums = settings.diagnostics ? block_sums(item, begin) : nullptr;
+          f(item, t.direction, begin, std::min<uint64_t>(begin + kSumBlock, to), sums);
+        }
+      });
+    };
+    each([&](const Item& item, float* direction, uint64_t from, uint64_t to, double* sums) {
+      const TensorArgs& own = item.tensor->args;
+      const TensorArgs args{direction, own.grad, {own.states[0]}};
+      momentum(args, from, to - from, grad_args(*item.group), coefs_[item.coef].bytes, {false, 0, sums});
+    });
+    for (const MatrixTask& task : tasks) {
+      if (!settings.diagnostics) break;
+      Item& item = items_[task.item];
+      item.grad_squares = total(item, kGradSquares);
+      std::fill_n(block_sums(item, 0), (item.length + kSumBlock - 1) / kSumBlock * kMaxSums, 0.);
+    }
+    orthogonalizer_.run(tasks.first, batch.end - batch.begin,
+                        settings.diagnostics ? &errors_[batch.begin] : nullptr);
+    each([&](const Item& item, float* direction, uint64_t from, uint64_t to, double* sums) {
+      TensorArgs args = item.tensor->args;
+      args.grad = direction;
+      const Extras extras{item.sync.due, float(item.sync.alpha), sums};
+      const ObserveKernel kernel = kernels_of(*item.group).observe[0];
+      kernel(args, from, to - from, {1, 1, 0}, coefs_[item.coef].bytes, extras);
+    });
+  }
+  for (size_t i = 0; i < errors_.size(); ++i) items_[matrices_[i].item].orthogonality_error = errors_[i];
 }
 
 void Stepper::report() {
   reports_.clear();
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   for (const Item& item : items_) {
     const auto norm = [&](int sum) { return std::sqrt(total(item, sum)); };
-    reports_.push_back(
-        {norm(kGradSquares), norm(kUpdateSquares), norm(kParamSquares), item.trust_ratio, kNone});
+    const bool apart = item.group->rule->fit && item.length > 0;
+    reports_.push_back({apart ? std::sqrt(item.grad_squares) : norm(kGradSquares), norm(kUpdateSquares),
+                        norm(kParamSquares), item.trust_ratio, item.orthogonality_error});
   }
 }
 

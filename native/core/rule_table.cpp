@@ -50,6 +50,12 @@ RuleInfo describe(const char* name, int index, bool is_optimizer) {
       return R::whole(own<R>(h), tensor, *static_cast<typename R::Coef*>(coef));
     };
   }
+  if constexpr (R::kOrthogonalizes) {
+    info.orthogonalization = [](const double* h) { return R::orthogonalization(own<R>(h)); };
+    info.fit = [](const double* h, double out, double in, void* coef) {
+      R::fit(own<R>(h), out, in, *static_cast<typename R::Coef*>(coef));
+    };
+  }
   info.centralizes = [](const double* h, int ndim) { return R::centralizes(own<R>(h), ndim); };
   info.sync = [](const double* h, double t) { return R::sync(own<R>(h), t); };
   return info;

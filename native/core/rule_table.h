@@ -29,6 +29,9 @@ struct RuleInfo {
   // Turns the sums of the first pass into coefficients; returns the trust ratio.
   double (*whole)(const double* hyper, const Whole& tensor, void* coef);
   bool (*centralizes)(const double* hyper, int ndim);
+  // Muon's, null for all others: how it orthogonalizes, and what follows for a matrix of `out` by `in`.
+  Orthogonalization (*orthogonalization)(const double* hyper);
+  void (*fit)(const double* hyper, double out, double in, void* coef);
   Sync (*sync)(const double* hyper, double t);
 
   // Slow weights follow the rule's own states.

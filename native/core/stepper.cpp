@@ -10,8 +10,13 @@
 
 namespace fo {
 
-Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads)
-    : rules_(std::move(rules)), kernels_(kernels), threads_(threads) {}
+Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
+                 std::unique_ptr<Matmul> matmul)
+    : rules_(std::move(rules)),
+      kernels_(kernels),
+      threads_(threads),
+      matmul_(std::move(matmul)),
+      orthogonalizer_(matmul_.get(), threads) {}
 
 const RuleKernels* Stepper::table() const { return kernels_[f32]; }
 
@@ -35,11 +40,15 @@ void Stepper::collect(const StepSettings& settings) {
   unscale_ = float(1 / settings.grad_scale);
   clip_ = 1;
   items_.clear();
+  matrices_.clear();
   total_ = blocks_ = rows_ = 0;
   for (Tensor& tensor : tensors_.all()) {
     if (!tensor.args.grad) continue;
     const Group& group = groups_[size_t(tensor.group)];
-    items_.push_back({&tensor, &group, total_, blocks_, 0, {}, nullptr, NAN});
+    items_.push_back({&tensor, &group, total_, tensor.length, blocks_, 0, {}, nullptr, NAN, NAN, NAN});
+    if (group.rule->orthogonalization && tensor.length > 0)
+      matrices_.push_back(
+          {items_.size() - 1, tensor.length, tensor.shape, group.rule->orthogonalization(group.hyper)});
     total_ += tensor.length;
     blocks_ += (tensor.length + kSumBlock - 1) / kSumBlock;
     if (group.rule->centralizes(group.hyper, tensor.shape.ndim)) rows_ += tensor.shape.rows;
@@ -115,12 +124,13 @@ bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted
     means_.resize(rows_);
     coefs_.reserve(items_.size());
     if (settings.diagnostics) reports_.reserve(items_.size());
+    errors_.resize(settings.diagnostics ? matrices_.size() : 0);
   } catch (const std::bad_alloc&) {
     *bytes_wanted =
         blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(float) + items_.size() * sizeof(Coef);
     return false;
   }
-  return true;
+  return orthogonalizer_.reserve(&matrices_, bytes_wanted);
 }
 
 // Advances step counts and computes coefficients.
@@ -134,8 +144,8 @@ void Stepper::prepare(const StepSettings& settings) {
     const Group& group = *item.group;
     const RuleInfo& rule = *group.rule;
     ++tensor.step;
-    const bool shared = rule.sums == 0 && last && last->group == tensor.group && last->step == tensor.step &&
-                        std::equal(before, before + kMaxScalars, tensor.scalars);
+    const bool shared = rule.sums == 0 && !rule.fit && last && last->group == tensor.group &&
+                        last->step == tensor.step && std::equal(before, before + kMaxScalars, tensor.scalars);
     if (!shared) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
@@ -143,6 +153,12 @@ void Stepper::prepare(const StepSettings& settings) {
       rule.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
+    if (rule.fit) {
+      const Shape& shape = tensor.shape;
+      const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
+      const double split = rule.orthogonalization(group.hyper).split;
+      rule.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
+    }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);
     item.sync = rule.sync(group.hyper, double(tensor.step));

@@ -2,9 +2,11 @@
 // One optimizer's native half: its rules, its tensors, and the step over all of them in one call.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernel.h"
+#include "orthogonalizer.h"
 #include "rule_table.h"
 #include "tensor_list.h"
 
@@ -44,7 +46,9 @@ float clip_factor(double norm, double max_norm);
 class Stepper {
  public:
   // `rules`: those that groups may name. `kernels`: the chosen instruction set's table, dtype row by rule.
-  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads);
+  // `matmul`: needed for Muon.
+  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
+          std::unique_ptr<Matmul> matmul = nullptr);
 
   // Groups come in the order of their rows of hyper-parameters.
   void add_group(int rule) { groups_.push_back({rules_[size_t(rule)], nullptr, 0, 0}); }
@@ -88,12 +92,13 @@ class Stepper {
   struct Item {
     Tensor* tensor;
     const Group* group;
-    uint64_t start;  // first element in the flat list
+    uint64_t start, length;  // first element in the flat list, and how many there are
     uint64_t first_block;
     uint32_t coef;
     Sync sync;
-    float* means;        // of the gradient's rows, to be taken from it; null: none
-    double trust_ratio;  // NaN: there is none
+    float* means;                             // of the gradient's rows, to be taken from it; null: none
+    double trust_ratio, orthogonality_error;  // NaN: there is none
+    double grad_squares;                      // measured apart from the update; NaN: they were not
   };
 
   void read_groups(const double* hyper);
@@ -107,18 +112,18 @@ class Stepper {
   void center_gradients();
   void measure();
   void update(const StepSettings& settings);
+  void update_matrices(const StepSettings& settings);
   void report();
 
   const RuleKernels& kernels_of(const Group& group) const { return table()[group.rule->index]; }
   const RuleKernels* table() const;
   GradArgs grad_args(const Group& group) const;
-  // Calls f(item, from, to) for all elements of all tensors, in pieces that threads take one by one; pieces
-  // begin and end at multiples of `align`.
-  template <class F>
-  void sweep(uint64_t align, const F& f) const;
-  // As sweep(), in whole blocks of sums: f(item, from, to, sums of the block).
+  // Calls f(item, from, to, sums of the block) for whole blocks of all tensors.
   template <class F>
   void sweep_blocks(const F& f);
+  double* block_sums(const Item& item, uint64_t element) {
+    return &sums_[(item.first_block + element / kSumBlock) * kMaxSums];
+  }
   double total(const Item& item, int sum) const;
 
   std::vector<const RuleInfo*> rules_;
@@ -131,6 +136,10 @@ class Stepper {
   std::vector<double> sums_;  // kMaxSums for every block
   std::vector<float> means_;
   std::vector<TensorReport> reports_;
+  std::unique_ptr<Matmul> matmul_;
+  Orthogonalizer orthogonalizer_;
+  std::vector<MatrixTask> matrices_;  // the items that are orthogonalized
+  std::vector<double> errors_;        // of each of them, with diagnostics
   uint64_t total_ = 0, blocks_ = 0, rows_ = 0;
   float unscale_ = 1, clip_ = 1;
 };

@@ -10,10 +10,12 @@
 
 namespace fo {
 
-// How a tensor's elements form a matrix: its first axis by all others.
+// How a tensor's elements form a matrix. Outputs are rows: the first axis by all others; or columns: all
+// others by the last axis.
 struct Shape {
   int ndim = 1;
   size_t rows = 1, cols = 0;
+  bool outputs_are_columns = false;
 };
 
 struct Tensor {

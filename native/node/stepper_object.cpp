@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "../cpu/cpu_matmul.h"
 #include "../cpu/isa.h"
 #include "buffer_pin.h"
 
@@ -91,12 +92,13 @@ Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// add(length, [ndim, rows, cols], group) -> index
+// add(length, [ndim, rows, cols, outputsAreColumns], group) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
   const auto dims = info[1].As<Napi::Array>();
-  const Shape shape{dims.Get(0u).ToNumber().Int32Value(), size(dims.Get(1u)), size(dims.Get(2u))};
+  const Shape shape{dims.Get(0u).ToNumber().Int32Value(), size(dims.Get(1u)), size(dims.Get(2u)),
+                    dims.Get(3u).ToBoolean()};
   const uint32_t group = info[2].ToNumber().Uint32Value();
   const size_t length = size(info[0]);
   if (group >= stepper_->groups() || shape.rows * shape.cols != length)

@@ -9,6 +9,17 @@ struct Whole {
   int ndim;
 };
 
+// How Muon orthogonalizes the matrices of a group.
+struct Orthogonalization {
+  int steps;
+  double eps;
+  bool bf16;
+  int form;  // of NsForm
+  const double* coefficients;
+  int triples;
+  int split;  // equal parts of the output axis that are matrices of their own
+};
+
 struct Sync {
   bool keeps = false, due = false;
   double alpha = 0;
@@ -46,6 +57,9 @@ struct Rule {
   static bool centralizes(const H&, int) {
     return false;
   }
+  // Muon: its direction is orthogonalized, and fit() scales the step to the shape.
+  static constexpr bool kOrthogonalizes = false;
+
   // Lookahead of the rule's own: whether slow weights are kept, and after which steps weights meet them.
   template <class H>
   static Sync sync(const H&, double) {

@@ -9,6 +9,7 @@
 #include "lars.h"
 #include "lion.h"
 #include "momentum.h"
+#include "muon.h"
 #include "nadam.h"
 #include "nag.h"
 #include "radam.h"
@@ -31,7 +32,8 @@
   X(LARS, lars)               \
   X(LAMB, lamb)               \
   X(StableAdamW, stableadamw) \
-  X(Ranger, ranger)
+  X(Ranger, ranger)           \
+  X(Muon, muon)
 
 // What shares the loops without being an optimizer; after the optimizers in every table.
 #define FO_HELPERS(X) \
@@ -39,4 +41,5 @@
   X(Total, total)     \
   X(Scale, scale)     \
   X(Clamp, clamp)     \
-  X(Average, average)
+  X(Average, average) \
+  X(MuonMomentum, muon_momentum)

@@ -1,0 +1,69 @@
+#pragma once
+// Muon: momentum, orthogonalized (Jordan, 2024, kellerjordan.github.io/posts/muon). A step has three stages:
+// MuonMomentum writes the direction, Newton-Schulz iteration orthogonalizes it (core/newton_schulz.h), and
+// Muon moves the weights.
+#include <algorithm>
+#include <cmath>
+
+#include "rule.h"
+
+struct Muon : Rule {
+  enum State { momentum_buffer, kStates };
+  enum AdjustLr { kOriginal, kMatchRmsAdamw, kRmsToRms, kNone };
+  static constexpr int kMaxTriples = 16;
+  static constexpr bool kOrthogonalizes = true;
+  struct Hyper {
+    double lr, momentum, nesterov, weight_decay, adjust_lr, split, ns_steps, ns_eps, ns_dtype, ns_form,
+        ns_coefficients[3 * kMaxTriples];
+  };
+  struct Coef {
+    float momentum, inflow, look_ahead, keep, step;
+  };
+
+#define FO_TRIPLE(i) "ns_coefficients." #i ".a", "ns_coefficients." #i ".b", "ns_coefficients." #i ".c"
+  static constexpr const char* hyper_names[] = {
+      "lr",          "momentum",    "nesterov",    "weight_decay", "adjust_lr",  "split",      "ns_steps",
+      "ns_eps",      "ns_dtype",    "ns_form",     FO_TRIPLE(0),   FO_TRIPLE(1), FO_TRIPLE(2), FO_TRIPLE(3),
+      FO_TRIPLE(4),  FO_TRIPLE(5),  FO_TRIPLE(6),  FO_TRIPLE(7),   FO_TRIPLE(8), FO_TRIPLE(9), FO_TRIPLE(10),
+      FO_TRIPLE(11), FO_TRIPLE(12), FO_TRIPLE(13), FO_TRIPLE(14),  FO_TRIPLE(15)};
+#undef FO_TRIPLE
+  static constexpr const char* state_names[] = {"momentum_buffer"};
+  static constexpr unsigned measure_writes(int) { return bit(momentum_buffer); }
+
+  static Coef prepare(const Hyper& h, double, double*) {
+    return {float(h.momentum), float(1 - h.momentum), h.nesterov ? 1.f : 0.f,
+            float(1 - h.lr * h.weight_decay), float(-h.lr)};
+  }
+
+  // What the learning rate is multiplied by for a matrix of `out` rows and `in` columns.
+  static double scale(double kind, double out, double in) {
+    if (kind == kOriginal) return std::sqrt(std::max(1., out / in));
+    if (kind == kMatchRmsAdamw) return 0.2 * std::sqrt(std::max(out, in));
+    return kind == kRmsToRms ? std::sqrt(out / in) : 1;
+  }
+  static Orthogonalization orthogonalization(const Hyper& h) {
+    return {int(h.ns_steps),   h.ns_eps,    h.ns_dtype != 0, int(h.ns_form),
+            h.ns_coefficients, kMaxTriples, int(h.split)};
+  }
+  static void fit(const Hyper& h, double out, double in, Coef& c) {
+    c.step = float(-h.lr * scale(h.adjust_lr, out, in));
+  }
+
+  // g: the orthogonalized direction.
+  template <int M, class V>
+  FO_FN void update(V& p, V g, V*, const Coef& c) {
+    p = fma(c.step, g, c.keep * p);
+  }
+};
+
+// p: where the direction goes.
+struct MuonMomentum : Muon {
+  static constexpr unsigned measure_writes(int) { return 0; }
+  template <int M, class V>
+  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+    V& b = s[momentum_buffer];
+    b = fma(c.inflow, g - b, b);
+    p = b;
+    if (c.look_ahead != 0) p = fma(c.momentum, b - g, g);
+  }
+};
