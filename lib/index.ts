@@ -9,6 +9,9 @@ export type { StateDict, TensorState } from './state-dict';
 export type { StepResult, TensorDiagnostics } from './step-result';
 export type { CommonOptions, LossScaler, NonFinite } from './step-settings';
 
+export * as schedules from './schedules';
+export type { Schedule } from './schedules';
+
 export { AdaGrad, type AdaGradOptions } from './optimizers/adagrad';
 export { Adam, type AdamOptions } from './optimizers/adam';
 export { AdamW, type AdamWOptions } from './optimizers/adamw';
