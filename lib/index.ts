@@ -9,8 +9,15 @@ export type { StateDict, TensorState } from './state-dict';
 export type { StepResult, TensorDiagnostics } from './step-result';
 export type { CommonOptions, LossScaler, NonFinite } from './step-settings';
 
+export { GradScaler, type GradScalerOptions, type GradScalerState } from './grad-scaler';
 export * as schedules from './schedules';
 export type { Schedule } from './schedules';
+export {
+  ReduceLROnPlateau,
+  type HasLearningRates,
+  type ReduceLROnPlateauOptions,
+  type ReduceLROnPlateauState,
+} from './schedules/reduce-lr-on-plateau';
 
 export { AdaGrad, type AdaGradOptions } from './optimizers/adagrad';
 export { Adam, type AdamOptions } from './optimizers/adam';

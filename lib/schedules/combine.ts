@@ -1,6 +1,7 @@
+import { finite } from '../fields';
 import { expectedRange, expectedType } from '../validate';
-import { checkSchedule, finite, schedule, type Schedule } from './schedule';
 import { ascending } from './steps';
+import { checkSchedule, schedule, type Schedule } from './schedule';
 
 /**
  * Schedules one after another: the first up to the first boundary, and each later one from its boundary on, where it

@@ -1,4 +1,5 @@
-import { finite, schedule, type Schedule } from './schedule';
+import { finite } from '../fields';
+import { schedule, type Schedule } from './schedule';
 
 /** The same value at every step. */
 export function constant(value: number): Schedule {

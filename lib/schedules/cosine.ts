@@ -1,4 +1,5 @@
-import { blend, finite, halfCosine, integerFrom, read, schedule, type Schedule } from './schedule';
+import { finite, integerFrom, read } from '../fields';
+import { blend, halfCosine, schedule, type Schedule } from './schedule';
 
 export interface CosineOptions {
   /** Value at step 0; finite. */

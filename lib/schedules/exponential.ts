@@ -1,5 +1,6 @@
+import { atLeast0, flag, integerFrom, positive, read } from '../fields';
 import { expectedRange } from '../validate';
-import { atLeast0, flag, integerFrom, positive, read, schedule, type Schedule } from './schedule';
+import { schedule, type Schedule } from './schedule';
 
 export interface ExponentialOptions {
   /** Value up to step `transitionBegin`; > 0. */

@@ -1,18 +1,6 @@
+import { atLeast0, finite, flag, integerFrom, oneOf, positive, read, type Complete } from '../fields';
 import { expectedRange, numberWhere } from '../validate';
-import {
-  atLeast0,
-  blend,
-  finite,
-  flag,
-  halfCosine,
-  integerFrom,
-  oneOf,
-  positive,
-  read,
-  schedule,
-  type Complete,
-  type Schedule,
-} from './schedule';
+import { blend, halfCosine, schedule, type Schedule } from './schedule';
 
 interface CycleOptions {
   /** Steps of the cycle; an integer >= 1. The last value holds from step `totalSteps − 1` on. */

@@ -1,13 +1,5 @@
-import {
-  blend,
-  finite,
-  integerFrom,
-  positive,
-  read,
-  schedule,
-  type Complete,
-  type Schedule,
-} from './schedule';
+import { finite, integerFrom, positive, read, type Complete } from '../fields';
+import { blend, schedule, type Schedule } from './schedule';
 
 export interface LinearOptions {
   /** Value up to step `transitionBegin`; finite. */

@@ -1,5 +1,6 @@
+import { finite, integerFrom, read } from '../fields';
 import { expectedRange, expectedType, numberWhere } from '../validate';
-import { finite, integerFrom, read, schedule, type Schedule } from './schedule';
+import { schedule, type Schedule } from './schedule';
 
 export interface StepOptions {
   /** Value of the first `stepSize` steps; finite. */

@@ -1,15 +1,5 @@
-import {
-  blend,
-  checkSchedule,
-  finite,
-  halfCosine,
-  integerFrom,
-  oneOf,
-  positive,
-  read,
-  schedule,
-  type Schedule,
-} from './schedule';
+import { finite, integerFrom, oneOf, positive, read } from '../fields';
+import { blend, checkSchedule, halfCosine, schedule, type Schedule } from './schedule';
 
 export interface WarmupOptions {
   /** Steps of warm-up; an integer >= 0. */
