@@ -1,6 +1,6 @@
 import { native } from './native';
 import { flag, type OptionTable } from './options';
-import type { Parameter } from './parameter';
+import type { Identity, Parameter } from './parameter';
 
 /** Options of every optimizer that a group may override. */
 export interface CommonGroupOptions {
@@ -22,6 +22,12 @@ export interface Definition {
   readonly hints?: Readonly<Record<string, string>>;
   /** Checks that concern several options; throws. */
   readonly together?: (values: Readonly<Record<string, unknown>>, where: string) => void;
+  /** Checks of options against the parameters of a group; throws. */
+  readonly suits?: (
+    values: Readonly<Record<string, unknown>>,
+    where: string,
+    params: readonly Parameter[],
+  ) => void;
 }
 
 /** An optimizer of several rules: every group that is given becomes a live group for each rule that takes part of it. */
@@ -30,10 +36,9 @@ export interface Composite {
   readonly parts: readonly Definition[];
   /** Divides one given group; `defaults` are the optimizer's own options. Throws when it cannot. */
   readonly divide: (
-    params: readonly Parameter[],
+    entries: readonly { readonly parameter: Parameter; readonly identity: Identity }[],
     given: Readonly<Record<string, unknown>>,
     defaults: Readonly<Record<string, unknown>>,
-    index: number,
   ) => readonly Piece[];
 }
 
@@ -63,6 +68,10 @@ const pairs: Readonly<Record<string, readonly [string, number]>> = {
   beta2: ['betas', 1],
 };
 
+/** The place of `3.b` in a list of triples. */
+const placeOf = ([triple = '', letter = '']: readonly string[]): number =>
+  3 * Number(triple) + 'abc'.indexOf(letter);
+
 /** Finds the option behind each hyper-parameter the rule names, so that neither list is kept by hand. */
 export function resolve(definition: Definition): Algorithm {
   const rule = native().addon.rules[definition.rule];
@@ -70,15 +79,17 @@ export function resolve(definition: Definition): Algorithm {
   const options: OptionTable = { ...definition.options, maximize: flag(false) };
   const { fixed = {} } = definition;
   const hyper = rule.hyper.map((native) => {
-    const name = camel(native);
+    const [name = '', ...place] = camel(native).split('.');
     if (name in fixed) return () => fixed[name]!;
-    const [option, index] = pairs[name] ?? [name, undefined];
+    const [option, index] = pairs[name] ?? [name, place.length > 0 ? placeOf(place) : undefined];
     if (!(option in options))
       throw new Error(`${definition.className} has no option for the hyper-parameter ${name}.`);
-    if (index === undefined)
-      return (values: Readonly<Record<string, unknown>>) =>
-        options[option]!.number?.(values[option]) ?? Number(values[option]);
-    return (values: Readonly<Record<string, unknown>>) => (values[option] as readonly number[])[index]!;
+    const { number = Number, numbers } = options[option]!;
+    return (values: Readonly<Record<string, unknown>>) => {
+      const value = values[option];
+      if (index === undefined) return number(value);
+      return (numbers ? numbers(value) : (value as readonly number[]))[index]!;
+    };
   });
   return {
     ...definition,

@@ -62,7 +62,7 @@ export class Bindings {
     refuseOverlap([...this.slots, ...added]);
     begin();
     for (const { parameter, name, shape, length, group } of added) {
-      const index = this.stepper.add(length, dimsOf(shape), group);
+      const index = this.stepper.add(length, dimsOf(shape, parameter.layout), group);
       const slot: Slot = {
         parameter,
         name,

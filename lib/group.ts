@@ -19,6 +19,7 @@ export class Group {
   /** Values seen at the last step, in the order of the algorithm's options; skips checks while nothing changes. */
   readonly #seen: unknown[] = [];
   readonly #where: string;
+  readonly #params: readonly Parameter[];
   #row: Float64Array = new Float64Array(0);
 
   constructor(
@@ -30,6 +31,7 @@ export class Group {
   ) {
     this.#where = index === 0 ? algorithm.className : `${algorithm.className}, group ${index}`;
     onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, algorithm.hints);
+    this.#params = params;
     const values = this.checked((name) =>
       [given[name], defaults[name], algorithm.options[name]!.default].find((value) => value !== undefined),
     );
@@ -48,6 +50,7 @@ export class Group {
     }
     if ('maxLr' in result) result.maxLr ??= result.lr;
     this.algorithm.together?.(result, this.#where);
+    this.algorithm.suits?.(result, this.#where, this.#params);
     return result;
   }
 
@@ -67,7 +70,7 @@ export class Group {
     for (let i = 0; i < optionNames.length && !changed; ++i) {
       const value = live[optionNames[i]!];
       const seen = this.#seen[i];
-      changed = value !== seen && !samePair(value, seen);
+      changed = value !== seen && !sameList(value, seen);
     }
     if (!changed) {
       row.set(this.#row);
@@ -76,7 +79,7 @@ export class Group {
     this.#row = this.numbers(this.checked((name) => live[name]));
     optionNames.forEach((name, i) => {
       const value = live[name];
-      this.#seen[i] = Array.isArray(value) ? [...(value as unknown[])] : value;
+      this.#seen[i] = Array.isArray(value) ? structuredClone(value) : value;
     });
     row.set(this.#row);
   }
@@ -87,8 +90,9 @@ export class Group {
   }
 }
 
-function samePair(a: unknown, b: unknown): boolean {
-  return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a[0] === b[0] && a[1] === b[1];
+function sameList(a: unknown, b: unknown): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+  return a.every((value, i) => value === b[i] || sameList(value, b[i]));
 }
 
 /** Groups as they are given: parameters are one group, and a list of groups is itself. */

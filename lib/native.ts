@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
 export interface NativeRule {
@@ -22,8 +23,7 @@ export type Conflict = readonly [number, number, boolean];
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  /** `dims`: number of axes, length of the first, product of the others. */
-  add(length: number, dims: readonly [number, number, number], group: number): number;
+  add(length: number, dims: Dims, group: number): number;
   bind(changes: readonly unknown[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;

@@ -108,8 +108,9 @@ export abstract class Optimizer<O extends object = object> {
     const index = this.#groups.length;
     const list = listOf<Parameter>(params, `params of group ${index} of ${className}`);
     const { size } = this.#bindings;
-    const identities = new Map(list.map((parameter, i) => [parameter, identify(parameter, size + i)]));
-    const pieces = this.#definition.divide(list, given, this.#defaults, index);
+    const entries = list.map((parameter, i) => ({ parameter, identity: identify(parameter, size + i) }));
+    const identities = new Map(entries.map(({ parameter, identity }) => [parameter, identity]));
+    const pieces = this.#definition.divide(entries, given, this.#defaults);
     const added = pieces.map(
       ({ part, params, given, defaults }, i) =>
         new Group(this.#algorithms[part]!, index + i, params, given, defaults),
@@ -273,6 +274,11 @@ export abstract class Optimizer<O extends object = object> {
     this.dispose();
   }
 
+  /** Every parameter with its facts, in the order of native code's tensors. */
+  protected parameters(): [Parameter, Slot][] {
+    return this.#bindings.slots.map((slot) => [slot.parameter, slot]);
+  }
+
   /** @internal What a Lookahead needs of the optimizer it wraps. */
   attach(ahead: Ahead): {
     readonly slots: readonly Slot[];
@@ -354,6 +360,8 @@ function alone(definition: Definition): Composite {
   return {
     className: definition.className,
     parts: [definition],
-    divide: (params, given, defaults) => [{ part: 0, params, given, defaults }],
+    divide: (entries, given, defaults) => [
+      { part: 0, params: entries.map(({ parameter }) => parameter), given, defaults },
+    ],
   };
 }

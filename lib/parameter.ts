@@ -40,10 +40,14 @@ export interface Identity {
   readonly length: number;
 }
 
-/** A shape as native code sees it: number of axes, length of the first, product of the others. */
-export function dimsOf(shape: readonly number[]): readonly [number, number, number] {
-  const [rows = 1, ...rest] = shape;
-  return [shape.length, rows, rest.reduce((product, size) => product * size, 1)];
+/** A shape as native code sees it: number of axes, the rows and columns of its matrix, whether outputs are columns. */
+export type Dims = readonly [ndim: number, rows: number, cols: number, outputsAreColumns: boolean];
+
+export function dimsOf(shape: readonly number[], layout: Layout | undefined): Dims {
+  const size = (axes: readonly number[]): number => axes.reduce((product, length) => product * length, 1);
+  const columns = layout === 'in-out' && shape.length > 1;
+  const cut = columns ? -1 : 1;
+  return [shape.length, size(shape.slice(0, cut)), size(shape.slice(cut)), columns];
 }
 
 /** Those with kernels; the others are errors that list these. */

@@ -3,24 +3,24 @@ import type { Group } from './group';
 import { describe, expectedRange, expectedType, onlyKnown } from './validate';
 
 /** A value for each step: called with the number of steps applied so far, 0 at the first. */
-export type Schedule<T = number> = (step: number) => T;
+type ScheduleOf<T> = (step: number) => T;
 
 /** Schedules by option. Muon's AdamW groups have theirs under `adamw`. */
 export type GroupSchedules<O extends object> = {
   readonly [K in keyof O]?: Exclude<O[K], undefined> extends
     readonly unknown[] | number | boolean | string | null
-    ? Schedule<Exclude<O[K], undefined>> | null
+    ? ScheduleOf<Exclude<O[K], undefined>> | null
     : GroupSchedules<Exclude<O[K], undefined> & object>;
 };
 
-type Functions = Readonly<Record<string, Schedule<unknown> | null>>;
+type Functions = Readonly<Record<string, ScheduleOf<unknown> | null>>;
 
 interface Entry {
   /** The group, or every group of the part. */
   readonly group: number | undefined;
   readonly part: string;
   readonly option: string;
-  readonly schedule: Schedule<unknown> | null;
+  readonly schedule: ScheduleOf<unknown> | null;
 }
 
 /** Which option follows which schedule. */
