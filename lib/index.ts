@@ -12,6 +12,15 @@ export type { StepResult, TensorDiagnostics } from './step-result';
 export type { CommonOptions, LossScaler, NonFinite } from './step-settings';
 
 export { GradScaler, type GradScalerOptions, type GradScalerState } from './grad-scaler';
+export {
+  groupsByName,
+  noDecay,
+  type GroupsByNameOptions,
+  type NoDecayOptions,
+  type ParamPattern,
+  type ParamRules,
+} from './param-groups';
+export { ParamGroupList } from './param-group-list';
 export * as schedules from './schedules';
 export type { Schedule } from './schedules';
 export {

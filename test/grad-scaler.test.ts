@@ -212,7 +212,7 @@ describe('refuses', () => {
     };
     for (const [key, value] of Object.entries(broken)) {
       expect(() => scaler.loadStateDict({ ...changed, [key]: value })).toThrow(key);
-      expect(() => scaler.loadStateDict({ ...changed, [key]: undefined } as never)).toThrow(key);
+      expect(() => scaler.loadStateDict({ ...changed, [key]: undefined })).toThrow(key);
       expect(scaler.stateDict()).toEqual(own);
     }
     expect(() => scaler.loadStateDict(null as never)).toThrow(TypeError);

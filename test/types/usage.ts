@@ -6,14 +6,20 @@ import {
   Adam,
   AdamW,
   backends,
+  GradScaler,
+  groupsByName,
   Lion,
   NAG,
+  noDecay,
   Optimizer,
+  ReduceLROnPlateau,
+  schedules,
   SGD,
   type AdamWOptions,
   type Parameter,
   type ParamGroup,
   type ParameterState,
+  type Schedule,
   type StateDict,
   type StepResult,
 } from 'fused-optim';
@@ -97,4 +103,49 @@ export function groups(): readonly unknown[] {
   // @ts-expect-error: groups and parameters do not mix
   new Adam([{ params: [weight] }, weight]);
   return [lr, amsgrad];
+}
+
+export function groupBuilders(): readonly unknown[] {
+  const decayed = new AdamW(noDecay(parameters(), { weightDecay: 0.1, also: [/w/, 'b*'] }), { lr: 1e-3 });
+  const plain = new SGD(noDecay([weight]));
+  const named = new AdamW(
+    groupsByName(
+      [weight],
+      [
+        ['*.bias', { weightDecay: 0 }],
+        [/head/, { lr: 1e-4, betas: [0.9, 0.95] }],
+        [(parameter) => parameter.shape?.length === 1, { eps: 1e-6 }],
+      ],
+      { rest: { lr: 1e-5 }, allowUnmatched: true },
+    ),
+  );
+  const byRecord = new AdamW(groupsByName([weight], { '*.bias': { weightDecay: 0 }, w: { lr: 1e-4 } }));
+  const first: readonly Parameter[] = noDecay([weight])[0]!.params;
+  // @ts-expect-error: a misspelled option
+  noDecay([weight], { weightdecay: 1 });
+  // @ts-expect-error: a pattern is a name, an expression or a function
+  groupsByName([weight], [[1, { lr: 1 }]]);
+  return [decayed, plain, named, byRecord, first];
+}
+
+export function schedulesAndScaler(): readonly unknown[] {
+  const own: Schedule = (step) => 1 / (step + 1);
+  const schedule: Schedule = schedules.warmup(schedules.cosine({ initValue: 1e-3, decaySteps: 100 }), {
+    steps: 10,
+  });
+  const all: Schedule = schedules.join([schedule, own], [100]);
+  const plateau = new ReduceLROnPlateau(new AdamW([weight]), { mode: 'max', minLr: [1e-5] });
+  plateau.step(0.5);
+  const scaler = new GradScaler({ initScale: 1024 });
+  scaler.report(false);
+  scaler.loadStateDict(scaler.stateDict());
+  const scale: number = scaler.scale;
+  // @ts-expect-error: cosine needs its number of steps
+  schedules.cosine({ initValue: 1 });
+  const shape = { peakValue: 1, warmupSteps: 1, stableSteps: 1, decaySteps: 1 };
+  // @ts-expect-error: no such shape
+  schedules.warmupStableDecay({ ...shape, decayShape: 'sqrt' });
+  // @ts-expect-error: the scale is read-only
+  scaler.scale = 2;
+  return [all, scale];
 }
