@@ -6,9 +6,9 @@ export interface Option<T = unknown> {
   /** Returns the value, checked. Errors speak of `name` of `where`: `lr of AdamW`. */
   check(value: unknown, name: string, where: string): T;
   /** What native code is given for it, where that is not the number itself. */
-  number?(value: unknown): number;
+  readonly number?: (value: unknown) => number;
   /** The same for an option that is a list of numbers. */
-  numbers?(value: unknown): readonly number[];
+  readonly numbers?: (value: unknown) => readonly number[];
 }
 
 /** The options of an optimizer that a parameter group may override. */

@@ -67,7 +67,7 @@ export const nsCoefficients = (fallback: NsPreset): Option<NsCoefficients> => ({
       throw expectedRange(what, `a list of 1 to ${maxTriples} triples`, value.length);
     return (value as readonly unknown[]).map((one, i) => triple(one, `${name}[${i}] of ${where}`));
   },
-  numbers(value) {
+  numbers: (value) => {
     const list = listOf(value as NsCoefficients);
     return Array.from({ length: maxTriples }, (_, i) => list[Math.min(i, list.length - 1)]!).flat();
   },

@@ -52,7 +52,12 @@ export function route({ role, layout }: Parameter, { name, shape }: Identity): R
 }
 
 /** Checks that the outputs of a matrix can be split in equal parts. */
-export function checkSplit({ layout }: Parameter, { name, shape }: Identity, split: number, where: string): void {
+export function checkSplit(
+  { layout }: Parameter,
+  { name, shape }: Identity,
+  split: number,
+  where: string,
+): void {
   const [out] = matrixOf(shape, layout);
   if (out % split === 0) return;
   throw new RangeError(

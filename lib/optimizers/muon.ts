@@ -82,7 +82,7 @@ export class Muon extends Optimizer<MuonOptions> {
 
   /** Every parameter, the algorithm it went to, and why; prints as a table. */
   routing(): Routing {
-    return Routing.from(this.parameters(), ([parameter, identity]) => route(parameter, identity)) as Routing;
+    return new Routing(...this.parameters().map(([parameter, identity]) => route(parameter, identity)));
   }
 }
 
@@ -140,7 +140,9 @@ const composite: Composite = {
     ];
     return pieces
       .map(({ algorithm, ...piece }) => {
-        const mine = entries.filter(({ parameter, identity }) => route(parameter, identity).optimizer === algorithm);
+        const mine = entries.filter(
+          ({ parameter, identity }) => route(parameter, identity).optimizer === algorithm,
+        );
         return { ...piece, params: mine.map(({ parameter }) => parameter) };
       })
       .filter(({ params }) => params.length > 0);

@@ -56,8 +56,9 @@ StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     Refuse(info.Env(), "no such rule or instruction set");
     return;
   }
-  stepper_ =
-      std::make_shared<Stepper>(std::move(rules), isa->kernels, std::max(1, info[2].ToNumber().Int32Value()));
+  const int threads = std::max(1, info[2].ToNumber().Int32Value());
+  stepper_ = std::make_shared<Stepper>(std::move(rules), isa->kernels, threads,
+                                       std::make_unique<CpuMatmul>(*isa, threads));
 }
 
 void StepperObject::Finalize(Napi::BasicEnv env) {

@@ -75,6 +75,7 @@ describe('the README on optimizers', () => {
   const options = table(/^\| class +\| options/);
   const elements = 1024;
   const parameter = (): Parameter => ({
+    shape: [32, elements / 32],
     data: new Float32Array(elements),
     grad: new Float32Array(elements).fill(1),
   });
@@ -111,7 +112,12 @@ describe('the README on optimizers', () => {
     ]);
     const documented = Object.fromEntries(listed) as Record<string, string>;
     const optimizer = new Class([parameter()]);
-    const { params: _, maximize, ...actual } = optimizer.paramGroups[0] as unknown as Record<string, unknown>;
+    const {
+      params: _,
+      algorithm: _tag,
+      maximize,
+      ...actual
+    } = optimizer.paramGroups[0] as unknown as Record<string, unknown>;
     optimizer.dispose();
     expect(maximize).toBe(false);
     expect(Object.keys(documented).sort()).toEqual(Object.keys(actual).sort());
