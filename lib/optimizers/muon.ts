@@ -5,7 +5,7 @@ import { betas, choice, flag, fraction, integer, nonNegative } from '../options'
 import { Optimizer, type Params } from '../optimizer';
 import { identify, type Parameter } from '../parameter';
 import type { CommonOptions } from '../step-settings';
-import { expectedType } from '../validate';
+import { expectedType, onlyKnown } from '../validate';
 
 /** Options of the parameters that go to AdamW. */
 export interface MuonAdamWOptions {
@@ -124,8 +124,10 @@ const adamw = {
 
 function optionsOf(given: unknown): Readonly<Record<string, unknown>> {
   if (given === undefined) return {};
-  if (typeof given === 'object' && given !== null) return given as Readonly<Record<string, unknown>>;
-  throw expectedType('adamw of Muon', 'an object of options', given);
+  if (typeof given !== 'object' || given === null)
+    throw expectedType('adamw of Muon', 'an object of options', given);
+  onlyKnown(given, Object.keys(adamw.options), 'adamw of Muon');
+  return given as Readonly<Record<string, unknown>>;
 }
 
 const composite: Composite = {
