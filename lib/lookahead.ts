@@ -1,8 +1,9 @@
 import type { ParamGroup, ParamGroupInit } from './group';
 import { checkChoice, integer, unit } from './options';
-import { Optimizer, symbolDispose, type ParameterState } from './optimizer';
+import { Optimizer, symbolDispose } from './optimizer';
 import type { Parameter } from './parameter';
 import type { GroupSchedules } from './plan';
+import type { ParameterState } from './state';
 import type { StateDict } from './state-dict';
 import type { StepResult } from './step-result';
 import { expectedType, onlyKnown } from './validate';

@@ -6,17 +6,11 @@ import type { Ahead } from './lookahead';
 import { native, type Stepper } from './native';
 import { identify, type Parameter } from './parameter';
 import { Plan, type GroupSchedules } from './plan';
-import { checkStateDict, type StateDict, type TensorState } from './state-dict';
+import { dictOf, loadDict, noMemory, readState, type ParameterState, type Parts } from './state';
+import type { StateDict } from './state-dict';
 import { badGradient, resultOf, type StepResult } from './step-result';
 import { commonOptionNames, StepSettings, type CommonOptions, type LossScaler } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
-
-/** A parameter's state: `step`, and live views of its states under torch's names in camelCase. */
-export interface ParameterState {
-  /** Updates this parameter has had. */
-  readonly step: number;
-  readonly [name: string]: Float32Array | number;
-}
 
 /** What an optimizer is made of: parameters, or groups of them. */
 export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroupInit<O>>;
@@ -200,57 +194,19 @@ export abstract class Optimizer<O extends object = object> {
       throw new RangeError(
         `Expected a parameter of this ${this.#definition.className} but received another object.`,
       );
-    return this.#read(slot);
+    return readState(this.#parts(), slot);
   }
 
   /** A copy of everything the optimizer knows, by parameter name. */
   stateDict(): StateDict {
     this.#available('stateDict()');
-    const { slots } = this.#bindings;
-    const state = slots.map((slot): [string, TensorState] => {
-      const entries = Object.entries(this.#read(slot));
-      const copies = entries.map(([key, value]) => [key, typeof value === 'number' ? value : value.slice()]);
-      return [slot.name, { shape: [...slot.shape], ...(Object.fromEntries(copies) as ParameterState) }];
-    });
-    const paramGroups = this.#groups.map((group, index) => ({
-      ...structuredClone(group.checked((name) => group.live[name])),
-      ...(group.algorithm.tag !== undefined && { algorithm: group.algorithm.tag }),
-      params: slots.filter((slot) => slot.group === index).map(({ name }) => name),
-    }));
-    const { scaler } = this.#settings;
-    return {
-      version: 1,
-      algorithm: this.#definition.className,
-      step: this.#steps,
-      ...(this.#skipped > 0 && { skipped: this.#skipped }),
-      state: Object.fromEntries(state),
-      paramGroups,
-      ...(this.#ahead && { lookahead: this.#ahead.stateDict() }),
-      ...(scaler && { gradScaler: scaler.stateDict() }),
-    };
+    return dictOf(this.#parts(), this.#steps, this.#skipped);
   }
 
   /** Continues from a state dict: matched by name and shape, exact dtype; nothing is written unless all of it fits. */
   loadStateDict(dict: StateDict): void {
     this.#available('loadStateDict()');
-    const { slots } = this.#bindings;
-    const { className } = this.#definition;
-    checkStateDict(dict, className, slots, this.#groups, this.#ahead);
-    const options = dict.paramGroups.map(({ params: _, algorithm: _tag, ...given }, index) => {
-      const group = this.#groups[index]!;
-      onlyKnown(given, group.algorithm.optionNames, `group ${index} of the state dict`);
-      return group.checked((name) => given[name]);
-    });
-    const rows = options.map((values, index) => this.#groups[index]!.numbers(values));
-    const loads = this.#bindings.planLoads(dict.state, this.#groups, rows, this.#ahead !== undefined);
-    const masks = Uint32Array.from(loads, ({ mask }) => mask);
-    const missing = this.#stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row])));
-    if (missing > 0) throw this.#noMemory(missing);
-    const { scaler } = this.#settings;
-    if (scaler && dict.gradScaler) scaler.loadStateDict(dict.gradScaler as never);
-    this.#groups.forEach((group, index) => group.assign(options[index]!));
-    for (const load of loads) load.write();
-    this.#ahead?.loadStateDict(dict.lookahead);
+    loadDict(this.#parts(), dict);
     this.#steps = dict.step;
     this.#skipped = dict.skipped ?? 0;
   }
@@ -321,7 +277,7 @@ export abstract class Optimizer<O extends object = object> {
   /** Takes note of what the native step answered. */
   #finish(ahead: Ahead | undefined): StepResult {
     const settings = this.#settings;
-    if (settings.bytesWanted > 0) throw this.#noMemory(settings.bytesWanted);
+    if (settings.bytesWanted > 0) throw noMemory(settings.bytesWanted, this.#definition.className);
     settings.scaler?.report(settings.badTensor !== undefined);
     if (settings.applied) {
       ++this.#steps;
@@ -333,27 +289,17 @@ export abstract class Optimizer<O extends object = object> {
     return resultOf(settings, this.#steps, this.#bindings.slots, () => this.#stepper.reports());
   }
 
-  #noMemory(bytes: number): RangeError {
-    return new RangeError(
-      `Expected ${bytes} bytes of memory for the state of ${this.#definition.className} but could not allocate them.`,
-    );
-  }
-
-  #read(slot: Slot): ParameterState {
-    const { states, scalars: names } = this.#groups[slot.group]!.algorithm;
-    const [step = 0, , ...scalars] = this.#stepper.progress(slot.index);
-    const state: Record<string, Float32Array | number> = { step };
-    if (step > 0) names.forEach((name, i) => (state[name] = scalars[i]!));
-    [...states, slowName].forEach((name, k) => {
-      const view = this.#bindings.view(slot, k);
-      if (view) state[name] = view;
-    });
-    return state as ParameterState;
+  #parts(): Parts {
+    return {
+      className: this.#definition.className,
+      bindings: this.#bindings,
+      groups: this.#groups,
+      stepper: this.#stepper,
+      ahead: this.#ahead,
+      scaler: this.#settings.scaler,
+    };
   }
 }
-
-/** What Lookahead and Ranger keep beside a rule's own states. */
-const slowName = 'slow';
 
 /** An optimizer of one rule: every given group is one live group. */
 function alone(definition: Definition): Composite {

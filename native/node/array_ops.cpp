@@ -6,15 +6,10 @@
 #include "../core/arrays.h"
 #include "../core/dtypes.h"
 #include "../cpu/isa.h"
+#include "refuse.h"
 
 namespace fo {
 namespace {
-
-Napi::Value Refuse(Napi::Env env) {
-  Napi::Error::New(env, "fused-optim internal error: arrays or their helper are not as expected")
-      .ThrowAsJavaScriptException();
-  return env.Undefined();
-}
 
 struct Call {
   const RuleInfo* helper;
@@ -55,7 +50,8 @@ struct Call {
 
 Napi::Value SumSquares(const Napi::CallbackInfo& info) {
   Call call;
-  if (!call.read("squares", info[0], info[1], info[2])) return Refuse(info.Env());
+  if (!call.read("squares", info[0], info[1], info[2]))
+    return Refuse(info.Env(), "arrays or their helper are not as expected");
   auto sums = Napi::Float64Array::New(info.Env(), call.arrays.size());
   sum_squares(*call.kernels, call.threads, call.arrays, sums.Data());
   return sums;
@@ -66,7 +62,7 @@ Napi::Value Transform(const Napi::CallbackInfo& info) {
   const auto values = info[4].As<Napi::Float64Array>();
   if (!call.read(info[0].ToString().Utf8Value().c_str(), info[1], info[2], info[3]) ||
       values.ElementLength() != call.arrays.size() || call.helper->sums > 0)
-    return Refuse(info.Env());
+    return Refuse(info.Env(), "arrays or their helper are not as expected");
   if (info[5].IsArray()) {
     const auto others = info[5].As<Napi::Array>();
     for (uint32_t i = 0; i < call.arrays.size(); ++i) {
@@ -74,7 +70,7 @@ Napi::Value Transform(const Napi::CallbackInfo& info) {
       float* data = nullptr;
       size_t length = 0;
       if (!Call::floats(others.Get(i), &data, &length) || length != call.arrays[i].length)
-        return Refuse(info.Env());
+        return Refuse(info.Env(), "arrays or their helper are not as expected");
       call.arrays[i].other = data;
     }
   }

@@ -1,0 +1,93 @@
+import type { Bindings, Slot } from './bindings';
+import type { Group } from './group';
+import type { Ahead } from './lookahead';
+import type { Stepper } from './native';
+import { checkStateDict, type StateDict, type TensorState } from './state-dict';
+import type { LossScaler } from './step-settings';
+import { onlyKnown } from './validate';
+
+/** A parameter's state: `step`, and live views of its states under torch's names in camelCase. */
+export interface ParameterState {
+  /** Updates this parameter has had. */
+  readonly step: number;
+  readonly [name: string]: Float32Array | number;
+}
+
+/** What an optimizer's state is made of. */
+export interface Parts {
+  readonly className: string;
+  readonly bindings: Bindings;
+  readonly groups: readonly Group[];
+  readonly stepper: Stepper;
+  readonly ahead: Ahead | undefined;
+  readonly scaler: LossScaler | undefined;
+}
+
+/** What Lookahead and Ranger keep beside a rule's own states. */
+export const slowName = 'slow';
+
+export function noMemory(bytes: number, className: string): RangeError {
+  return new RangeError(
+    `Expected ${bytes} bytes of memory for the state of ${className} but could not allocate them.`,
+  );
+}
+
+export function readState({ groups, stepper, bindings }: Parts, slot: Slot): ParameterState {
+  const { states, scalars: names } = groups[slot.group]!.algorithm;
+  const [step = 0, , ...scalars] = stepper.progress(slot.index);
+  const state: Record<string, Float32Array | number> = { step };
+  if (step > 0) names.forEach((name, i) => (state[name] = scalars[i]!));
+  [...states, slowName].forEach((name, k) => {
+    const view = bindings.view(slot, k);
+    if (view) state[name] = view;
+  });
+  return state as ParameterState;
+}
+
+export function dictOf(parts: Parts, step: number, skipped: number): StateDict {
+  const { className: algorithm, bindings, groups, ahead, scaler } = parts;
+  const { slots } = bindings;
+  const state = slots.map((slot): [string, TensorState] => {
+    const entries = Object.entries(readState(parts, slot));
+    const copies = entries.map(([key, value]) => [key, typeof value === 'number' ? value : value.slice()]);
+    return [slot.name, { shape: [...slot.shape], ...(Object.fromEntries(copies) as ParameterState) }];
+  });
+  const paramGroups = groups.map((group, index) => ({
+    ...structuredClone(group.checked((name) => group.live[name])),
+    ...(group.algorithm.tag !== undefined && { algorithm: group.algorithm.tag }),
+    params: slots.filter((slot) => slot.group === index).map(({ name }) => name),
+  }));
+  return {
+    version: 1,
+    algorithm,
+    step,
+    ...(skipped > 0 && { skipped }),
+    state: Object.fromEntries(state),
+    paramGroups,
+    ...(ahead && { lookahead: ahead.stateDict() }),
+    ...(scaler && { gradScaler: scaler.stateDict() }),
+  };
+}
+
+/** Writes a dict's states, options and counters, or nothing when not all of it fits. */
+export function loadDict(
+  { className, bindings, groups, stepper, ahead, scaler }: Parts,
+  dict: StateDict,
+): void {
+  checkStateDict(dict, className, bindings.slots, groups, ahead);
+  const options = dict.paramGroups.map(({ params: _, algorithm: _tag, ...given }, index) => {
+    const group = groups[index]!;
+    onlyKnown(given, group.algorithm.optionNames, `group ${index} of the state dict`);
+    return group.checked((name) => given[name]);
+  });
+  const rows = options.map((values, index) => groups[index]!.numbers(values));
+  const loads = bindings.planLoads(dict.state, groups, rows, ahead !== undefined);
+  const masks = Uint32Array.from(loads, ({ mask }) => mask);
+  const missing = stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row])));
+  if (missing > 0) throw noMemory(missing, className);
+  // Refuses a state of another kind before it changes, and so before anything here does.
+  if (scaler && dict.gradScaler) scaler.loadStateDict(dict.gradScaler as never);
+  groups.forEach((group, index) => group.assign(options[index]!));
+  for (const load of loads) load.write();
+  ahead?.loadStateDict(dict.lookahead);
+}

@@ -1,0 +1,87 @@
+// What StepperObject says of states, and how checkpoints are read into them.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "refuse.h"
+#include "stepper_object.h"
+
+namespace fo {
+
+// stateBuffer(index, state) -> ArrayBuffer over the state's own memory, or undefined where there is none yet
+Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Tensor* const tensor = TensorAt(info, 0);
+  const uint32_t k = info[1].ToNumber().Uint32Value();
+  if (!tensor || k >= kMaxStates || !tensor->args.states[k]) return env.Undefined();
+  auto* const keep = new std::shared_ptr<Slab>(tensor->slabs[k]);
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, tensor->args.states[k], tensor->length * Stepper::kElementBytes,
+      [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Slab>*>(hint); }, keep, &buffer);
+  if (status == napi_ok) return Napi::Value(env, buffer);
+  delete keep;
+  return Refuse(env, "this runtime does not allow views of native memory");
+}
+
+// progress(index) -> [step, bit mask of the states that exist, ...scalars]
+Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
+  const Tensor* const tensor = TensorAt(info, 0);
+  if (!tensor) return info.Env().Undefined();
+  const size_t scalars = stepper_->rule_of(size_t(tensor->group)).scalar_names.size();
+  auto result = Napi::Array::New(info.Env(), 2 + scalars);
+  result.Set(0u, double(tensor->step));
+  result.Set(1u, tensor->states);
+  for (uint32_t i = 0; i < scalars; ++i) result.Set(2 + i, tensor->scalars[i]);
+  return result;
+}
+
+// usedStates(group, hyperRow) -> bit mask of the states its tensors have under these hyper-parameters
+Napi::Value StepperObject::UsedStates(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  const uint32_t group = info[0].ToNumber().Uint32Value();
+  const auto row = info[1].As<Napi::Float64Array>();
+  if (group >= stepper_->groups() || row.ElementLength() < stepper_->rule_of(group).hyper_names.size())
+    return Refuse(info.Env(), "no such group, or its row is too short");
+  const RuleInfo& rule = stepper_->rule_of(group);
+  const unsigned slow = rule.sync(row.Data(), 1).keeps ? 1u << rule.slow_state() : 0u;
+  return Napi::Number::New(info.Env(), rule.uses(rule.mode(row.Data())) | slow);
+}
+
+// createStates(masks, hyper) -> 0, or the bytes that could not be had
+Napi::Value StepperObject::CreateStates(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  const auto masks = info[0].As<Napi::Uint32Array>();
+  const auto hyper = info[1].As<Napi::Float64Array>();
+  if (masks.ElementLength() != stepper_->tensors().all().size() || !HasRows(hyper))
+    return Refuse(info.Env(), "a mask or a row of hyper-parameters is missing");
+  size_t wanted = 0;
+  const bool done = stepper_->create_states(masks.Data(), hyper.Data(), &wanted);
+  AccountMemory(info.Env());
+  return Napi::Number::New(info.Env(), done ? 0. : double(wanted));
+}
+
+// restore(index, step, mask, scalars): sets the counters and drops states outside the mask; no scalars: as
+// new
+Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
+  const Tensor* const tensor = TensorAt(info, 0);
+  if (!tensor) return info.Env().Undefined();
+  const auto scalars = info[3].As<Napi::Array>();
+  double values[kMaxScalars] = {};
+  const std::vector<double>& initial = stepper_->rule_of(size_t(tensor->group)).scalar_initial;
+  std::copy(initial.begin(), initial.end(), values);
+  for (uint32_t i = 0; i < std::min<uint32_t>(kMaxScalars, scalars.Length()); ++i)
+    values[i] = scalars.Get(i).ToNumber().DoubleValue();
+  stepper_->tensors().restore(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int64Value(),
+                              info[2].ToNumber().Uint32Value(), values, Stepper::kElementBytes);
+  AccountMemory(info.Env());
+  return info.Env().Undefined();
+}
+
+// stateBytes() -> bytes of all states
+Napi::Value StepperObject::StateBytes(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), double(stepper_->tensors().state_bytes()));
+}
+
+}  // namespace fo
