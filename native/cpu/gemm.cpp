@@ -92,6 +92,7 @@ struct F32 {
   FO_FN void convert(float*, int64_t, int64_t) {}
   FO_FN void multiply(Sums& sums, const float* a, const float* b, int64_t depth) {
     clear(sums);
+#pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k) add_products(sums, a + k * kRows, b + k * kColumns);
   }
 };
@@ -103,12 +104,10 @@ struct Bf16 {
   FO_FN void convert(float* panel, int64_t width, int64_t depth) { round_bf16(panel, width * depth); }
   FO_FN void multiply(Sums& sums, const float* a, const float* b, int64_t depth) {
     clear(sums);
-    int64_t k = 0;
-    for (; k + 2 <= depth; k += 2) {
-      add_products(sums, a + (k + 1) * kRows, b + (k + 1) * kColumns);
-      add_products(sums, a + k * kRows, b + k * kColumns);
-    }
-    if (k < depth) add_products(sums, a + k * kRows, b + k * kColumns);
+    const int64_t even = depth & ~int64_t(1);
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < even; ++k) add_products(sums, a + (k ^ 1) * kRows, b + (k ^ 1) * kColumns);
+    if (even < depth) add_products(sums, a + even * kRows, b + even * kColumns);
   }
 };
 
@@ -151,52 +150,62 @@ struct Bf16Native {
 
 // ---- Results
 
+// What to do with the sums of one block of indices k.
 struct Finish {
-  bool first, round;  // block of indices k; whether to round, at the last one
+  const float* added;  // null, or what joins them, times beta: D, or C from the second block on
+  int64_t stride;
+  float alpha, beta;
+  bool round;
 };
 
-// One vector of sums into C.
 template <class... Count>
-FO_FN void finish(V sum, const GemmTile& t, Finish f, int64_t i, int64_t j, Count... n) {
-  float* const c = t.c + i * t.c_stride + j;
-  const V alpha(t.alpha);
-  if (!f.first) {
-    sum = fma(alpha, sum, V::load(c, n...));
-  } else if (t.beta != 0) {
-    sum = fma(alpha, sum, V(t.beta) * V::load(t.d + i * t.d_stride + j, n...));
-  } else {
-    sum = alpha * sum;
-  }
+FO_FN void finish_vector(V sum, const Finish& f, const float* added, float* c, Count... n) {
+  sum = added ? fma(V(f.alpha), sum, V(f.beta) * V::load(added, n...)) : V(f.alpha) * sum;
   V::store(c, sum, n...);
 }
 
 // Sums at an edge of C or of its lower triangle, as they lie in memory.
-void finish_part(const float* sums, const GemmTile& t, Finish f, int64_t i0, int64_t j0) {
+void finish_part(const float* sums, const GemmTile& t, const Finish& f, int64_t i0, int64_t j0) {
   for (int64_t i = i0; i < least(i0 + kRows, t.m); ++i, sums += kColumns) {
     const int64_t end = t.symmetric ? least(t.n, i + 1) : t.n;
+    float* const c = t.c + i * t.c_stride;
+    const float* const added = f.added ? f.added + i * f.stride : nullptr;
     for (int64_t j = j0; j < least(j0 + kColumns, end); j += kLanes)
-      finish(V::load(sums + j - j0), t, f, i, j, size_t(least(kLanes, end - j)));
-    if (f.round && end > j0) round_bf16(t.c + i * t.c_stride + j0, least(kColumns, end - j0));
+      finish_vector(V::load(sums + j - j0), f, added ? added + j : nullptr, c + j,
+                    size_t(least(kLanes, end - j)));
+    if (f.round && end > j0) round_bf16(c + j0, least(kColumns, end - j0));
   }
 }
 
-FO_FN void finish(const Sums& sums, const GemmTile& t, Finish f, int64_t i0, int64_t j0) {
+FO_FN void finish_whole(const Sums& sums, const Finish& f, const float* added, float* c, int64_t c_stride) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      finish_vector(sums.x[i][v], f, added ? added + i * f.stride + v * kLanes : nullptr,
+                    c + i * c_stride + v * kLanes);
+  }
+}
+
+FO_FN void finish(const Sums& sums, const GemmTile& t, const Finish& f, int64_t i0, int64_t j0) {
   const bool inside = i0 + kRows <= t.m && j0 + kColumns <= t.n;
   if (!inside || (t.symmetric && j0 + kColumns > i0 + 1)) {
     float memory[kRows * kColumns];
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) V::store(memory + i * kColumns + v * kLanes, sums.x[i][v]);
+    }
     return finish_part(memory, t, f, i0, j0);
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) finish(sums.x[i][v], t, f, i0 + i, j0 + v * kLanes);
+  float* const c = t.c + i0 * t.c_stride + j0;
+  if (f.added) {
+    finish_whole(sums, f, f.added + i0 * f.stride + j0, c, t.c_stride);
+  } else {
+    finish_whole(sums, f, nullptr, c, t.c_stride);
   }
   if (f.round) {
-    for (int i = 0; i < kRows; ++i) round_bf16(t.c + (i0 + i) * t.c_stride + j0, kColumns);
+    for (int i = 0; i < kRows; ++i) round_bf16(c + i * t.c_stride, kColumns);
   }
 }
 
@@ -215,7 +224,9 @@ void tile(const GemmTile& t, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
   int64_t k0 = 0;
   do {
     const int64_t depth = least(kGemmDepth, t.k - k0);
-    const Finish f = {k0 == 0, t.round && k0 + depth == t.k};
+    const bool last = k0 + depth == t.k;
+    const Finish f = k0 ? Finish{t.c, t.c_stride, t.alpha, 1, t.round && last}
+                        : Finish{t.beta != 0 ? t.d : nullptr, t.d_stride, t.alpha, t.beta, t.round && last};
     const float* const a = t.a + k0 * round_up(t.m, kRows);
     const float* const b = t.b + k0 * round_up(t.n, kColumns);
     for (int64_t j = j0; j < j1; j += kColumns) {

@@ -11,8 +11,9 @@ namespace fo {
 // k come first, then those of the next, so a factor takes round_up(m, rows) * k floats.
 //
 // Sums start from zero in each such block, go up in k by fused multiply-add, and one addition a block joins
-// them: the same for every element, instruction set and division into tiles.
-constexpr int64_t kGemmDepth = 384;
+// them: the same for every element, instruction set and division into tiles. The depth is such that a panel
+// of B stays in a first-level cache of 32 KiB while panels of A pass through.
+constexpr int64_t kGemmDepth = 320;
 
 // A factor to pack: element (i, k) lies at in[i * stride + k * depth_stride].
 struct GemmPanels {
