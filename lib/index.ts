@@ -1,5 +1,14 @@
 export { backends, type Backends, type Isa } from './backends';
 export type { CommonGroupOptions } from './algorithm';
+export { readCheckpointInfo, type CheckpointInfo } from './checkpoint/checkpoint';
+export type { SafetensorsDType, TensorArray } from './checkpoint/dtypes';
+export type { TensorInfo } from './checkpoint/header';
+export {
+  readSafetensors,
+  writeSafetensors,
+  type Safetensors,
+  type SafeTensor,
+} from './checkpoint/safetensors';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { Optimizer, type Params } from './optimizer';

@@ -3,6 +3,8 @@ import { chooseIsa, chooseThreads } from './backends';
 import { Bindings, type Slot } from './bindings';
 import { Group, groupsOf, listOf, type ParamGroup, type ParamGroupInit } from './group';
 import type { Ahead } from './lookahead';
+import { readStateDict, writeStateDict } from './checkpoint/checkpoint';
+import { checkPath } from './checkpoint/files';
 import { native, type Stepper } from './native';
 import { identify, type Parameter } from './parameter';
 import { Plan, type GroupSchedules } from './plan';
@@ -209,6 +211,31 @@ export abstract class Optimizer<O extends object = object> {
     loadDict(this.#parts(), dict);
     this.#steps = dict.step;
     this.#skipped = dict.skipped ?? 0;
+  }
+
+  /**
+   * Writes the state dict to a safetensors file, which is replaced whole or not at all. What is saved is the state at
+   * the call: training may go on at once. Until the promise resolves that copy takes `stateBytes()` more memory.
+   *
+   * @throws Error with the operating system's reason when the file cannot be written; the old one is then still there
+   */
+  async save(path: string): Promise<void> {
+    this.#available('save()');
+    checkPath(path);
+    await writeStateDict(path, this.stateDict());
+  }
+
+  /**
+   * Continues from a file that `save()` wrote, as `loadStateDict()` does: nothing is changed unless all of it fits.
+   *
+   * @throws RangeError or TypeError in one sentence when the file is damaged or is not of this optimizer and its
+   *   parameters; Error when a step is in flight, or the optimizer was disposed, once the file has been read
+   */
+  async load(path: string): Promise<void> {
+    this.#available('load()');
+    const dict = await readStateDict(path);
+    this.#available('load()');
+    this.loadStateDict(dict);
   }
 
   /** Bytes of state the optimizer keeps now. */

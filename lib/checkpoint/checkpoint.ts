@@ -1,0 +1,163 @@
+/** State dicts as safetensors files: which tensor has which name, and what stands in the metadata. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { StateDict } from '../state-dict';
+import { describe, expectedType } from '../validate';
+import { dtypeOf, elementBytes, elementsOf } from './dtypes';
+import type { TensorArray } from './dtypes';
+import type { Refuse, TensorInfo } from './header';
+import { fromPlain, toPlain } from './json';
+import { readSafetensors, readSafetensorsHeader, refusal, writeSafetensors } from './safetensors';
+import type { SafeTensor } from './safetensors';
+
+/** The metadata's form. A file with another number is refused. */
+const schema = 1;
+
+/** Metadata that is the file's own; every other name is a field of the state dict, as JSON. */
+const own = ['format', 'schema', 'library'];
+
+function libraryVersion(): string {
+  const manifest = path.join(__dirname, '..', '..', 'package.json');
+  return (JSON.parse(fs.readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
+/** `expAvgSq` under torch's name: `exp_avg_sq`. */
+const torchName = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** Unicode has no bytes for half a surrogate pair; the name itself stands in the metadata, escaped. */
+const wellFormed = (text: string): string => Buffer.from(text).toString();
+
+/** A state as long as its parameter has its shape; everything else is a list. */
+function shapeOf(dict: unknown, at: readonly string[], length: number): readonly number[] {
+  if (at.length !== 3 || at[0] !== 'state') return [length];
+  const { state } = dict as StateDict;
+  const shape = Object.hasOwn(state, at[1]!) ? (state[at[1]!]?.shape as unknown) : undefined;
+  return Array.isArray(shape) && elementsOf(shape) === length ? [...(shape as number[])] : [length];
+}
+
+/** Writes a state dict; its arrays are borrowed until the promise resolves. */
+export async function writeStateDict(file: string, dict: StateDict): Promise<void> {
+  const tensors = new Map<string, SafeTensor>();
+  const store = (data: ArrayBufferView, at: readonly string[]): string => {
+    if (!dtypeOf(data)) throw expectedType(`${at.join('.')} of the state dict`, 'numbers', data);
+    const names = at[0] === 'state' ? at.slice(1) : at;
+    const name = wellFormed([...names.slice(0, -1), torchName(names.at(-1)!)].join('.'));
+    let key = name;
+    for (let i = 2; tensors.has(key); ++i) key = `${name}#${i}`;
+    const array = data as TensorArray;
+    tensors.set(key, { shape: shapeOf(dict, at, array.length), data: array });
+    return key;
+  };
+  const fields = Object.entries(dict).map(([name, value]) => {
+    if (own.includes(name)) throw new RangeError(`Expected no field "${name}" in the state dict.`);
+    return [name, JSON.stringify(toPlain(value, [name], store))] as const;
+  });
+  const metadata = { format: 'fused-optim', schema: String(schema), library: libraryVersion() };
+  await writeSafetensors(file, tensors, { ...metadata, ...Object.fromEntries<string>(fields) });
+}
+
+/** Rebuilds a dict from metadata; `load` gives the array, or what stands for it, under each key. */
+function decode(
+  metadata: Readonly<Record<string, string>>,
+  load: (key: string) => TensorArray,
+  refuse: Refuse,
+): Readonly<Record<string, unknown>> {
+  if (metadata.format !== 'fused-optim') return refuse('its metadata is not that of one');
+  if (metadata.schema !== String(schema)) {
+    const newer = Number(metadata.schema) > schema;
+    const hint = newer ? ': a newer version of fused-optim wrote it' : '';
+    return refuse(`it has the schema ${describe(metadata.schema)}, expected "${schema}"${hint}`);
+  }
+  const fields = Object.entries(metadata).filter(([name]) => !own.includes(name));
+  return Object.fromEntries(
+    fields.map(([name, text]) => {
+      let value: unknown;
+      try {
+        value = JSON.parse(text);
+      } catch {
+        return refuse(`${describe(name)} in its metadata is not JSON`);
+      }
+      return [name, fromPlain(value, load, refuse)];
+    }),
+  );
+}
+
+/** Reads a state dict that `writeStateDict` wrote; an optimizer's `loadStateDict` checks what is in it. */
+export async function readStateDict(file: string): Promise<StateDict> {
+  const { tensors, metadata } = await readSafetensors(file);
+  const refuse = refusal(file, 'a checkpoint of fused-optim');
+  const left = new Map(tensors);
+  const load = (key: string): TensorArray => {
+    const tensor = left.get(key);
+    if (!tensor) return refuse(`${describe(key)} is ${tensors.has(key) ? 'used twice' : 'not'} in it`);
+    if (dtypeOf(tensor.data) !== tensor.dtype)
+      return refuse(`${describe(key)} has the dtype ${tensor.dtype}, which states do not have`);
+    left.delete(key);
+    return tensor.data;
+  };
+  const dict = decode(metadata, load, refuse);
+  for (const key of left.keys()) refuse(`its metadata does not say what ${describe(key)} is`);
+  checkShapes(dict, tensors, refuse);
+  return dict as unknown as StateDict;
+}
+
+/** The order of a state's sizes must be that of its parameter, which its length alone would not tell. */
+function checkShapes(
+  dict: Readonly<Record<string, unknown>>,
+  tensors: ReadonlyMap<string, SafeTensor>,
+  refuse: Refuse,
+): void {
+  const { state } = dict;
+  if (typeof state !== 'object' || state === null) return; // loadStateDict will say so
+  const byArray = new Map([...tensors].map(([key, tensor]) => [tensor.data, { key, shape: tensor.shape }]));
+  for (const [name, entry] of Object.entries(state as Record<string, unknown>)) {
+    for (const [field, value] of Object.entries((entry ?? {}) as Record<string, unknown>)) {
+      const tensor = byArray.get(value as TensorArray);
+      if (!tensor) continue;
+      const expected = shapeOf(dict, ['state', name, field], (value as TensorArray).length);
+      const [given, wanted] = [tensor.shape, expected].map((shape) => `[${shape.join(', ')}]`);
+      if (given !== wanted) refuse(`${describe(tensor.key)} has the shape ${given}, expected ${wanted}`);
+    }
+  }
+}
+
+/** What a checkpoint says of itself. */
+export interface CheckpointInfo {
+  /** Version of the library that wrote it. */
+  readonly library: string;
+  /** The optimizer's class. */
+  readonly algorithm: string;
+  /** Steps the optimizer had taken. */
+  readonly step: number;
+  /** Every group's options, and its parameters by name. */
+  readonly paramGroups: StateDict['paramGroups'];
+  /** The tensors in the file, by their names there. */
+  readonly tensors: Readonly<Record<string, TensorInfo & { readonly bytes: number }>>;
+}
+
+/**
+ * Reads what a checkpoint holds without reading its tensors.
+ *
+ * @throws the errors of {@link Optimizer.load} about the file itself
+ */
+export async function readCheckpointInfo(file: string): Promise<CheckpointInfo> {
+  const { tensors, metadata } = await readSafetensorsHeader(file);
+  const none = new Uint8Array(0);
+  const dict = decode(
+    metadata,
+    () => none,
+    refusal(file, 'a checkpoint of fused-optim'),
+  ) as unknown as StateDict;
+  return {
+    library: metadata.library ?? '',
+    algorithm: dict.algorithm,
+    step: dict.step,
+    paramGroups: dict.paramGroups,
+    tensors: Object.fromEntries(
+      tensors.map(({ name, dtype, shape }) => [
+        name,
+        { dtype, shape, bytes: elementsOf(shape) * elementBytes(dtype) },
+      ]),
+    ),
+  };
+}
