@@ -10,6 +10,7 @@ README.md beside this file says what is mapped to what. As a module: to_node(), 
 
 import argparse
 import json
+import pickle
 import sys
 
 import torch
@@ -162,7 +163,10 @@ def to_torch(state_dict, names=None):
 
 
 def load_torch(path, key):
-    found = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise Refused(f"Expected {path} to be a file of torch.save but it is not, or holds more than tensors.") from error
     for part in key.split(".") if key else []:
         if not isinstance(found, dict) or part not in found:
             raise Refused(f'Expected "{key}" in {path} but it is not there.')

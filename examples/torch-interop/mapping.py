@@ -93,7 +93,10 @@ class Entry:
         for name, value in group.items():
             if name in known:
                 option = known[name]
-                value = backwards[option][value] if option in backwards else value
+                if option in backwards:
+                    if value not in backwards[option]:
+                        raise Refused(f"torch.optim.{self.torch_name} has no {option} for {name} {value}.")
+                    value = backwards[option][value]
                 value = tuple(value) if isinstance(value, list) else value
                 if option in result:
                     result[option] = value

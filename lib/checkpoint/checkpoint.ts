@@ -101,6 +101,11 @@ export async function readStateDict(file: string): Promise<StateDict> {
   return dict as unknown as StateDict;
 }
 
+/** Not an array: a large one has as many entries as elements. */
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
+}
+
 /** The order of a state's sizes must be that of its parameter, which its length alone would not tell. */
 function checkShapes(
   dict: Readonly<Record<string, unknown>>,
@@ -108,10 +113,10 @@ function checkShapes(
   refuse: Refuse,
 ): void {
   const { state } = dict;
-  if (typeof state !== 'object' || state === null) return; // loadStateDict will say so
+  if (!isObject(state)) return; // loadStateDict will say so
   const byArray = new Map([...tensors].map(([key, tensor]) => [tensor.data, { key, shape: tensor.shape }]));
-  for (const [name, entry] of Object.entries(state as Record<string, unknown>)) {
-    for (const [field, value] of Object.entries((entry ?? {}) as Record<string, unknown>)) {
+  for (const [name, entry] of Object.entries(state)) {
+    for (const [field, value] of isObject(entry) ? Object.entries(entry) : []) {
       const tensor = byArray.get(value as TensorArray);
       if (!tensor) continue;
       const expected = shapeOf(dict, ['state', name, field], (value as TensorArray).length);
@@ -142,17 +147,16 @@ export interface CheckpointInfo {
  */
 export async function readCheckpointInfo(file: string): Promise<CheckpointInfo> {
   const { tensors, metadata } = await readSafetensorsHeader(file);
+  const refuse = refusal(file, 'a checkpoint of fused-optim');
   const none = new Uint8Array(0);
-  const dict = decode(
-    metadata,
-    () => none,
-    refusal(file, 'a checkpoint of fused-optim'),
-  ) as unknown as StateDict;
+  const { algorithm, step, paramGroups } = decode(metadata, () => none, refuse);
+  if (typeof algorithm !== 'string' || typeof step !== 'number' || !Array.isArray(paramGroups))
+    return refuse('its metadata lacks the class, the step or the groups');
   return {
     library: metadata.library ?? '',
-    algorithm: dict.algorithm,
-    step: dict.step,
-    paramGroups: dict.paramGroups,
+    algorithm,
+    step,
+    paramGroups: paramGroups as unknown as StateDict['paramGroups'],
     tensors: Object.fromEntries(
       tensors.map(({ name, dtype, shape }) => [
         name,

@@ -90,12 +90,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Makes the rename itself last; Windows has no such call for folders. */
+/** Makes the rename itself last. Windows and some network file systems have no such call for folders. */
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');
   try {
     await handle.sync();
+  } catch (error) {
+    if (!['EINVAL', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   } finally {
     await handle.close();
   }

@@ -126,6 +126,10 @@ function checkMetadata(entry: Readonly<Record<string, unknown>>, refuse: Refuse)
   return entry as Record<string, string>;
 }
 
+/** Lists of numbers as they are; others may be of any depth and length. */
+const shown = (value: unknown): string =>
+  Array.isArray(value) && !value.every((entry) => typeof entry === 'number') ? 'an array' : describe(value);
+
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function checkTensor(name: string, entry: Readonly<Record<string, unknown>>, refuse: Refuse): Placed {
@@ -135,9 +139,9 @@ function checkTensor(name: string, entry: Readonly<Record<string, unknown>>, ref
   if (unknown !== undefined) return refuse(`${what} has the unknown field ${describe(unknown)}`);
   if (!isDType(dtype)) return refuse(`${what} has the unknown dtype ${describe(dtype)}`);
   if (!Array.isArray(shape) || !shape.every(isSize))
-    return refuse(`${what} has the shape ${describe(shape)}, which is not an array of integers >= 0`);
+    return refuse(`${what} has the shape ${shown(shape)}, which is not an array of integers >= 0`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize))
-    return refuse(`${what} has the offsets ${describe(offsets)}, which are not two integers >= 0`);
+    return refuse(`${what} has the offsets ${shown(offsets)}, which are not two integers >= 0`);
   const bytes = elementsOf(shape) * elementBytes(dtype);
   if (!isSize(bytes)) return refuse(`${what} has the shape [${shape.join(', ')}], which is too large`);
   const [begin, end] = offsets as [number, number];

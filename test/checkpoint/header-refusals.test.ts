@@ -146,7 +146,15 @@ describe('a file that is no safetensors file is refused:', () => {
     [
       'a size that is no number',
       safetensorsFile(w({ shape: ['2'] }), eight),
-      'tensor "w" has the shape [2], which is not an array of integers >= 0',
+      'tensor "w" has the shape an array, which is not an array of integers >= 0',
+    ],
+    [
+      'sizes of sizes',
+      safetensorsFile(
+        `{"w":{"dtype":"F32","shape":${'['.repeat(1e5)}${']'.repeat(1e5)},"data_offsets":[0,8]}}`,
+        eight,
+      ),
+      'tensor "w" has the shape an array, which is not an array of integers >= 0',
     ],
     [
       'a size beyond 2^53',

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { Adam, AdamW } from 'fused-optim';
+import { Adam, AdamW, readCheckpointInfo } from 'fused-optim';
 import { rejection, safetensorsFile } from '../helpers/files';
 import { refused, tensors } from '../helpers/refused';
 import { scratchDirectory } from '../house/scratch';
@@ -122,6 +122,15 @@ describe('a safetensors file that is no checkpoint is refused:', () => {
     ],
     ['no state', setMetadata({ state: undefined }), `${file1}its metadata does not say what "w.exp_avg" is.`],
     [
+      'a tensor for a parameter',
+      () =>
+        editedField('state', (state) => {
+          state.w = { $tensor: 'w.exp_avg' };
+          state.b = { ...state.b, other: { $tensor: 'w.exp_avg_sq' } };
+        }),
+      '"w" has shape undefined, expected [2, 3]',
+    ],
+    [
       'a state of text',
       setMetadata({ state: '"x"' }),
       `${file1}its metadata does not say what "w.exp_avg" is.`,
@@ -160,6 +169,15 @@ describe('a safetensors file that is no checkpoint is refused:', () => {
     await edited(() => undefined);
     await new Adam(tensors()).load(file);
   });
+});
+
+test('readCheckpointInfo() refuses metadata without the class, the step or the groups', async () => {
+  for (const name of ['algorithm', 'step', 'paramGroups']) {
+    await edited(({ __metadata__: metadata }) => Object.assign(metadata!, { [name]: undefined }));
+    expect(await rejection(readCheckpointInfo(file))).toBe(
+      `Expected "${file}" to be a checkpoint of fused-optim but its metadata lacks the class, the step or the groups.`,
+    );
+  }
 });
 
 describe('a checkpoint of another optimizer is refused:', () => {

@@ -227,6 +227,10 @@ describe('optimizer state', () => {
       ['to-node', 'half.pt', 'x'],
       'Expected exp_avg of "w" to be float32 but it is torch.bfloat16; states of another type are not moved.',
     ],
+    [
+      ['to-node', 'weights', 'x'],
+      'Expected weights to be a file of torch.save but it is not, or holds more than tensors.',
+    ],
     [['to-torch', 'short', 'x'], 'Expected short to be a safetensors file but it is cut short.'],
     [
       ['to-torch', 'weights', 'x'],

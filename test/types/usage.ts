@@ -49,6 +49,7 @@ export async function usage(): Promise<readonly unknown[]> {
   const expAvg: Float32Array | number | undefined = state.expAvg;
   const dict: StateDict = optimizer.stateDict();
   optimizer.loadStateDict(dict);
+  await optimizer.save('optimizer.safetensors').then(() => optimizer.load('optimizer.safetensors'));
   optimizer.zeroGrad();
   const isa: 'scalar' | 'avx2' | 'avx512' | null = backends().cpu.isa;
   const any: Optimizer<AdamWOptions> = optimizer;
