@@ -160,6 +160,14 @@ export class Lookahead<O extends object = object> {
   loadStateDict(dict: StateDict): void {
     this.#inner.loadStateDict(dict);
   }
+  /** Writes the state dict to a safetensors file, as an optimizer's `save()` does. */
+  save(path: string): Promise<void> {
+    return this.#inner.save(path);
+  }
+  /** Continues from a file that `save()` wrote. */
+  load(path: string): Promise<void> {
+    return this.#inner.load(path);
+  }
   stateBytes(): number {
     return this.#inner.stateBytes();
   }

@@ -1,5 +1,6 @@
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
+import type { Route } from './muon/routing';
 import { isFloat32Array } from './parameter';
 import { describe, expectedType } from './validate';
 
@@ -33,6 +34,8 @@ export interface StateDict {
     readonly innerStateOnSync: string;
     readonly step: number;
   };
+  /** Of Muon: where each parameter went and why; `algorithm` of the groups is what counts. */
+  readonly routing?: readonly Route[];
   /** The dynamic loss scale. */
   readonly gradScaler?: object;
 }

@@ -108,10 +108,7 @@ describe('groups of Muon', () => {
       { adamw: { lr: -1 } },
       'Expected lr of Muon (adamw), group 1 to be a finite number >= 0 but received -1.',
     ],
-    [
-      { adamw: { amsgrad: true } },
-      'Unknown option "amsgrad" for adamw of Muon: its options are lr, betas, eps, weightDecay.',
-    ],
+    [{ adamw: { momentum: 0.9 } }, 'Unknown option "momentum" for adamw of Muon: its options are lr, betas'],
     [{ nsSteps: 100 }, 'Expected nsSteps of Muon to be an integer in [1, 99] but received 100.'],
     [{ nsSteps: 2.5 }, 'Expected nsSteps of Muon to be an integer in [1, 99] but received 2.5.'],
     [{ nsCoefficients: 'jordn' }, 'did you mean "jordan"?'],

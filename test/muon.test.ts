@@ -45,6 +45,7 @@ describe('Muon', () => {
     (_, options) => {
       const expected = model();
       train(expected, { ...options, threads: 1 }, 'scalar');
+      for (const { data } of expected) expect(data.every(Number.isFinite)).toBe(true);
       for (const isa of runnableIsas) {
         for (const threads of [1, 2, 3]) {
           const received = model();
@@ -160,6 +161,7 @@ describe('Muon', () => {
       for (let step = 0; step < 5; ++step) {
         if (step === 3) {
           const dict = structuredClone(b.stateDict());
+          expect(dict.routing).toHaveLength(shapes.length);
           expect(dict.paramGroups.map(({ algorithm }) => algorithm)).toEqual(['muon', 'adamw']);
           b = wrap(new Muon(parts));
           b.loadStateDict(dict);

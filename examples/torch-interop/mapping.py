@@ -197,7 +197,13 @@ CLASSES = Classes(
         values={
             "adjust_lr_fn": {None: "original", "original": "original", "match_rms_adamw": "matchRmsAdamw"},
         },
-        ours={"algorithm": "muon", "nsDtype": "bfloat16", "maximize": False},
+        ours={
+            "algorithm": "muon",
+            "nsDtype": "bfloat16",
+            "nsForm": "standard",
+            "split": 1,
+            "maximize": False,
+        },
         counts=False,
     ),
 )

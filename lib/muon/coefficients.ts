@@ -16,7 +16,7 @@ export const presets = {
     [2.8769, -3.1427, 1.2046],
     [2.8366, -3.0525, 1.2012],
   ],
-  /** Amsel et al., "The Polar Express", 2025, https://arxiv.org/abs/2505.16932; with timm's safety factor of 1.02. */
+  /** Amsel et al., "The Polar Express", 2025, https://arxiv.org/abs/2505.16932; for five steps, with a safety factor of 2 %. */
   polarExpress: [
     [8.156554524902461, -22.48329292557795, 15.878769915207462],
     [4.0429299351667245, -2.808917465908704, 0.5000178451051299],

@@ -1,9 +1,10 @@
 import type { CommonGroupOptions, Composite, Piece } from '../algorithm';
 import { checkSplit, route, Routing } from '../muon/routing';
 import { nsCoefficients, type NsCoefficients } from '../muon/coefficients';
-import { betas, choice, flag, fraction, integer, nonNegative } from '../options';
+import { betas, choice, flag, fraction, integer, nonNegative, startingLr } from '../options';
 import { Optimizer, type Params } from '../optimizer';
 import { identify, type Parameter } from '../parameter';
+import type { StateDict } from '../state-dict';
 import type { CommonOptions } from '../step-settings';
 import { expectedType, onlyKnown } from '../validate';
 
@@ -17,6 +18,12 @@ export interface MuonAdamWOptions {
   eps?: number | undefined;
   /** Decoupled weight decay; >= 0. @default 0 */
   weightDecay?: number | undefined;
+  /** As AdamW's. @default false */
+  amsgrad?: boolean | undefined;
+  /** As AdamW's. @default false */
+  decoupleLr?: boolean | undefined;
+  /** As AdamW's. @default the group's first `lr` */
+  maxLr?: number | undefined;
 }
 
 export interface MuonOptions extends CommonGroupOptions {
@@ -80,6 +87,11 @@ export class Muon extends Optimizer<MuonOptions> {
     );
   }
 
+  /** A copy of everything the optimizer knows, by parameter name; with the routing. */
+  override stateDict(): StateDict {
+    return { ...super.stateDict(), routing: this.routing().map((entry) => ({ ...entry })) };
+  }
+
   /** Every parameter, the algorithm it went to, and why; prints as a table. */
   routing(): Routing {
     return new Routing(...this.parameters().map(([parameter, identity]) => route(parameter, identity)));
@@ -113,12 +125,14 @@ const adamw = {
   className: 'Muon (adamw)',
   tag: 'adamw',
   rule: 'adamw',
-  fixed: { amsgrad: 0, decoupleLr: 0, maxLr: 0 },
   options: {
     lr: nonNegative(3e-4),
     betas: betas([0.9, 0.95]),
     eps: nonNegative(1e-10),
     weightDecay: nonNegative(0),
+    amsgrad: flag(false),
+    decoupleLr: flag(false),
+    maxLr: startingLr(),
   },
 };
 

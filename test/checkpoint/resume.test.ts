@@ -141,6 +141,7 @@ describe('a checkpoint', () => {
   test('keeps fields that this version does not know, and typed arrays in them', async () => {
     const dict = {
       version: 1,
+      algorithm: 'SGD',
       step: 0,
       state: { w: { shape: [2, 2], step: 0, slow: Float32Array.of(1, 2, 3, 4), odd: Float32Array.of(5) } },
       paramGroups: [],
@@ -165,7 +166,8 @@ describe('a checkpoint', () => {
   });
 
   test('keeps arrays apart whose names would be the same', async () => {
-    const dict = { a: { 'b.c': Float32Array.of(1) }, 'a.b': { c: Float32Array.of(2) }, state: {} };
+    const head = { algorithm: 'SGD', step: 0, paramGroups: [], state: {} };
+    const dict = { ...head, a: { 'b.c': Float32Array.of(1) }, 'a.b': { c: Float32Array.of(2) } };
     expect(await through(dict)).toStrictEqual(dict);
     expect(Object.keys((await readCheckpointInfo(file)).tensors)).toEqual(['a.b.c', 'a.b.c#2']);
   });

@@ -258,7 +258,6 @@ describe('optimizer state', () => {
     60_000,
   );
 
-  /** Until the class exists, the program is tried without it: what torch has comes back from our file. */
   withTorch(
     'of Muon and the AdamW beside it comes back from one file with the same bits',
     () => {
@@ -267,22 +266,24 @@ describe('optimizer state', () => {
     60_000,
   );
 
-  const { Muon } = library as unknown as Record<string, OptimizerClass | undefined>;
-  if (!Muon) console.warn('Skipped: state of Muon that goes on in Node (the package has no Muon yet)');
-  (Muon ? withTorch : test.skip)('of Muon is loaded by ours', async () => {
-    phase('muon');
-    const muonShapes: Record<string, number[]> = { a: [3, 5], b: [3, 5], c: [4], d: [4] };
-    const params = Object.entries(muonShapes).map(([name, shape]) => {
-      return { name, shape, data: new Float32Array(shape.length === 2 ? 15 : 4) };
-    });
-    const optimizer = new Muon!(params, { adamw: { amsgrad: true } } as object);
-    await optimizer.load(inside('muon'));
-    const { tensors } = await library.readSafetensors(inside('muon'));
-    for (const [i, name] of ['momentum_buffer', 'momentum_buffer', 'exp_avg', 'exp_avg'].entries()) {
-      const state = optimizer.state(params[i]!);
-      const key = i < 2 ? 'momentumBuffer' : 'expAvg';
-      expect(state[key]).toEqual(tensors.get(`${params[i]!.name}.${name}`)!.data);
-      expect(state.step).toBe(3);
-    }
-  });
+  withTorch(
+    'of Muon is loaded by ours',
+    async () => {
+      phase('muon');
+      const muonShapes: Record<string, number[]> = { a: [3, 5], b: [3, 5], c: [4], d: [4] };
+      const params = Object.entries(muonShapes).map(([name, shape]) => {
+        return { name, shape, data: new Float32Array(shape.length === 2 ? 15 : 4) };
+      });
+      const optimizer = new library.Muon(params, { adamw: { amsgrad: true } });
+      await optimizer.load(inside('muon'));
+      const { tensors } = await library.readSafetensors(inside('muon'));
+      for (const [i, name] of ['momentum_buffer', 'momentum_buffer', 'exp_avg', 'exp_avg'].entries()) {
+        const state = optimizer.state(params[i]!);
+        const key = i < 2 ? 'momentumBuffer' : 'expAvg';
+        expect(state[key]).toEqual(tensors.get(`${params[i]!.name}.${name}`)!.data);
+        expect(state.step).toBe(3);
+      }
+    },
+    60_000,
+  );
 });
