@@ -119,8 +119,11 @@ bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) 
 
 // All memory of a step but the states.
 bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted) {
+  const bool sums =
+      settings.measures_gradients() || settings.diagnostics ||
+      std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.rule->sums > 0; });
   try {
-    sums_.resize(blocks_ * kMaxSums);
+    sums_.resize(sums ? blocks_ * kMaxSums : 0);
     means_.resize(rows_);
     coefs_.reserve(items_.size());
     if (settings.diagnostics) reports_.reserve(items_.size());

@@ -51,7 +51,10 @@ inline int rounds(int full) { return session.quick ? (full + 9) / 10 : full; }
 
 void test_vec();
 void test_kernels();
+void test_sums();
 void test_stepper();
+void test_step();
+void test_step_inputs();
 void test_state();
 void test_chunks();
 void test_thread_pool();

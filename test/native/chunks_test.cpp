@@ -20,18 +20,18 @@ using Range = std::pair<uint64_t, uint64_t>;
 std::mutex record_mutex;
 std::map<const void*, std::vector<Range>> record;
 
-void write_down(const fo::TensorArgs& tensor, size_t begin, size_t count, float, const void*) {
+void write_down(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs&, const void*) {
   const std::lock_guard<std::mutex> lock(record_mutex);
   record[tensor.param].push_back({begin, begin + count});
 }
 
 constexpr int kRow = 64;  // more than the registry has rules
 struct RecordingKernels {
-  fo::RuleKernels rules[kRow];
+  fo::RuleKernels rules[kRow] = {};
   const fo::RuleKernels* rows[1] = {rules};
   RecordingKernels() {
     for (auto& rule : rules)
-      for (auto& mode : rule.mode) mode = write_down;
+      for (auto& mode : rule.update) mode = write_down;
   }
 };
 
@@ -39,19 +39,20 @@ struct RecordingKernels {
 void cover(const std::vector<uint64_t>& lengths, int threads) {
   static const RecordingKernels kernels;
   const fo::RuleInfo& sgd = *fo::find_rule("sgd");
-  fo::Stepper stepper(sgd, kernels.rows, threads);
+  fo::Stepper stepper({&sgd}, kernels.rows, threads);
+  stepper.add_group(0);
   std::vector<char> addresses(lengths.size() + 1);
   uint64_t total = 0;
   for (size_t i = 0; i < lengths.size(); ++i) {
-    stepper.tensors().add(lengths[i], 0, {});
+    stepper.tensors().add(lengths[i], {1, lengths[i], 1}, 0, {});
     stepper.tensors().bind(int(i), &addresses[i], &addresses.back());
     total += lengths[i];
   }
   record.clear();
   const std::vector<double> hyper(sgd.hyper_names.size());
   size_t wanted = 0;
-  EXPECT(stepper.plan(hyper.data(), 1, &wanted), "%zu bytes were wanted", wanted);
-  stepper.run();
+  EXPECT(stepper.plan(hyper.data(), {}, &wanted), "%zu bytes were wanted", wanted);
+  stepper.run({});
 
   size_t calls = 0;
   for (size_t i = 0; i < lengths.size(); ++i) {

@@ -16,12 +16,31 @@ inline std::vector<double> choices(const std::string& name) {
   static const struct {
     const char* name;
     std::vector<double> values;  // the usual one first
-  } kKnown[] = {
-      {"maximize", {0, 1}},          {"lr", {0.01, 0.5, 0}},    {"beta1", {0.9, 0.5, 0}},
-      {"beta2", {0.99, 0.999, 0.5}}, {"alpha", {0.9, 0.99, 0}}, {"eps", {1e-8, 1e-3, 0}},
-      {"weight_decay", {0, 0.1}},    {"momentum", {0.9, 0}},    {"dampening", {0, 0.5}},
-      {"momentum_decay", {4e-3, 0}}, {"lr_decay", {0, 0.1}},    {"initial_accumulator_value", {0, 0.1}},
-      {"max_lr", {0.02, 0}},         {"rho_threshold", {5, 4}}, {"degenerate_to_sgd", {1, 0}}};
+  } kKnown[] = {{"maximize", {0, 1}},
+                {"lr", {0.01, 0.5, 0}},
+                {"beta1", {0.9, 0.5, 0}},
+                {"beta2", {0.99, 0.999, 0.5}},
+                {"alpha", {0.9, 0.5, 0}},  // RMSprop's decay rate, and how far slow weights go
+                {"k", {2, 1, 3}},
+                {"eps", {1e-8, 1e-3, 0}},
+                {"weight_decay", {0, 0.1}},
+                {"momentum", {0.9, 0}},
+                {"dampening", {0, 0.5}},
+                {"momentum_decay", {4e-3, 0}},
+                {"lr_decay", {0, 0.1}},
+                {"initial_accumulator_value", {0, 0.1}},
+                {"max_lr", {0.02, 0}},
+                {"rho_threshold", {5, 4}},
+                {"degenerate_to_sgd", {1, 0}},
+                {"trust_coefficient", {0.1, 1e-3}},
+                {"trust_ratio_min", {0, 0.2}},
+                {"trust_ratio_max", {0, 0.5}},
+                {"weight_norm_max", {0, 0.5}},
+                {"always_adapt", {1, 0}},
+                {"bias_correction", {1, 0}},
+                {"grad_averaging", {1, 0}},
+                {"gradient_centralization", {1, 2, 0}},
+                {"value", {0.75, 1, 0}}};
   for (const auto& known : kKnown)
     if (name == known.name) return known.values;
   return {0, 1};

@@ -28,6 +28,7 @@ void print_digests() {
   for (const fo::Isa& isa : fo::isas())
     if (isa.missing.empty()) widest = &isa;
   for (const fo::RuleInfo& rule : fo::rule_table()) {
+    if (!rule.is_optimizer) continue;
     auto rows = hyper_rows(rule, 4);
     rows.erase(rows.begin() + 1, rows.end() - 4);  // the usual one and those where everything differs
     Model model({&rule, rows, {1000, 7, 0, 66000, 31}, 11}, widest->kernels, 2);
@@ -70,8 +71,11 @@ int run(int argc, char** argv) {
   test_kernels();
   test_gemm();
   test_newton_schulz();
+  test_sums();
   test_state();
   test_stepper();
+  test_step();
+  test_step_inputs();
   std::printf("%d passed, %d failed\n", session.passed, session.failed);
   return session.failed || !session.passed;
 }

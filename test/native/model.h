@@ -33,18 +33,33 @@ struct Plan {
   std::vector<HyperRow> groups;  // one row a group; tensors take turns
   std::vector<size_t> lengths;
   uint64_t seed = 1;
+  fo::StepSettings settings = {};
+  std::vector<const fo::RuleInfo*> rules = {};  // one a group, where they are not all `rule`
+
+  const fo::RuleInfo& rule_of(size_t group) const { return rules.empty() ? *rule : *rules[group]; }
 };
+
+// Every third length is that of a matrix of three rows.
+inline fo::Shape shape_of(size_t length) {
+  if (length % 3 == 0) return {2, 3, length / 3};
+  return {1, length, 1};
+}
 
 class Model {
  public:
   Model(const Plan& plan, const fo::RuleKernels* const* kernels, int threads)
-      : plan_(plan), stepper_(*plan.rule, kernels, threads) {
+      : plan_(plan),
+        stepper_(plan.rules.empty() ? std::vector<const fo::RuleInfo*>{plan.rule} : plan.rules, kernels,
+                 threads) {
+    for (size_t i = 0; i < plan.groups.size(); ++i) stepper_.add_group(plan.rules.empty() ? 0 : int(i));
     for (size_t i = 0; i < plan.lengths.size(); ++i) {
       params_.emplace_back(plan.lengths[i], (i * 7) % 17);
       grads_.emplace_back(plan.lengths[i], (i * 5 + 3) % 17);
       Random random(plan.seed * 1000 + i);
       for (size_t k = 0; k < plan.lengths[i]; ++k) params_[i].data()[k] = random.small();
-      stepper_.tensors().add(plan.lengths[i], int(i % plan.groups.size()), plan.rule->scalar_initial);
+      const size_t group = i % plan.groups.size();
+      stepper_.tensors().add(plan.lengths[i], shape_of(plan.lengths[i]), int(group),
+                             plan.rule_of(group).scalar_initial);
     }
     for (const HyperRow& row : plan.groups) hyper_.insert(hyper_.end(), row.begin(), row.end());
   }
@@ -62,14 +77,17 @@ class Model {
   }
   bool plan() {
     size_t wanted = 0;
-    return !stepper_.tensors().check(sizeof(float)) &&
-           stepper_.plan(hyper_.data(), int(plan_.groups.size()), &wanted);
+    return !stepper_.tensors().check(sizeof(float)) && stepper_.plan(hyper_.data(), plan_.settings, &wanted);
   }
+  void run() { stepper_.run(plan_.settings); }
   bool step(int number) {
     make_grads(number);
-    if (!plan()) return false;
-    stepper_.run();
-    return true;
+    return step_with(plan_.settings).applied;
+  }
+  // A step on the gradients as they are.
+  fo::StepOutcome step_with(const fo::StepSettings& settings) {
+    if (stepper_.tensors().check(sizeof(float))) return {};
+    return stepper_.step(hyper_.data(), settings);
   }
 
   // Everything a step may write: the parameter, its states and its counters.
@@ -109,9 +127,12 @@ class Model {
   std::vector<double>& hyper() { return hyper_; }
   // A schedule: every group's learning rate times a factor.
   void scale_lr(double factor) {
-    const int lr = hyper_index(*plan_.rule, "lr");
-    const size_t row = plan_.rule->hyper_names.size();
-    for (size_t at = 0; lr >= 0 && at < hyper_.size(); at += row) hyper_[at + size_t(lr)] *= factor;
+    size_t at = 0;
+    for (size_t group = 0; group < plan_.groups.size(); ++group) {
+      const int lr = hyper_index(plan_.rule_of(group), "lr");
+      if (lr >= 0) hyper_[at + size_t(lr)] *= factor;
+      at += plan_.groups[group].size();
+    }
   }
 
  private:

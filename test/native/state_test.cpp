@@ -17,6 +17,12 @@ unsigned used_by(Model* model, size_t i) {
   return used;
 }
 
+// The states a tensor has under these hyper-parameters, slow weights included.
+unsigned uses_of(const fo::RuleInfo& rule, const HyperRow& row) {
+  const unsigned slow = rule.sync(row.data(), 1).keeps ? 1u << rule.slow_state() : 0u;
+  return rule.uses(rule.mode(row.data())) | slow;
+}
+
 // States come with a tensor's first gradient: just those of the mode, aligned, with the rule's initial value.
 void creation(const fo::RuleInfo& rule) {
   for (const HyperRow& row : hyper_rows(rule, 5)) {
@@ -24,7 +30,7 @@ void creation(const fo::RuleInfo& rule) {
     model.make_grads(1);
     model.bind(2, false);
     EXPECT(model.plan(), "the step was refused");
-    const unsigned uses = rule.uses(rule.mode(row.data()));
+    const unsigned uses = uses_of(rule, row);
     size_t bytes = 0;
     for (size_t i = 0; i < 4; ++i) {
       const fo::Tensor& tensor = model.tensor(i);
@@ -37,14 +43,35 @@ void creation(const fo::RuleInfo& rule) {
         bytes += tensor.length * sizeof(float);
         EXPECT(reinterpret_cast<uintptr_t>(state) % fo::kStateAlign == 0, "state %d of tensor %zu is at %p",
                k, i, state);
-        const float initial = float(rule.initial(row.data(), k));
-        for (size_t e = 0; e < tensor.length; ++e)
+        const bool slow = k == rule.slow_state();
+        for (size_t e = 0; e < tensor.length; ++e) {
+          const float initial = slow ? model.param(i)[e] : float(rule.initial(row.data(), k));
           EXPECT(bits_of(state[e]) == bits_of(initial), "state %d starts at %g, not %g", k, state[e],
                  initial);
+        }
       }
     }
     EXPECT(model.stepper().tensors().state_bytes() == bytes, "%zu bytes are counted, there are %zu",
            model.stepper().tensors().state_bytes(), bytes);
+  }
+}
+
+// All tensors' first states lie together, then all their second ones: long streams for a step over many.
+void layout(const fo::RuleInfo& rule) {
+  for (const HyperRow& row : hyper_rows(rule, 5)) {
+    Model model({&rule, {row}, {50, 7, 300}, 6}, kernels(), 1);
+    model.make_grads(1);
+    EXPECT(model.plan(), "the step was refused");
+    const char* end = nullptr;
+    for (int k = 0; k < fo::kMaxStates; ++k) {
+      for (size_t i = 0; i < 3; ++i) {
+        const auto* const state = static_cast<const char*>(model.tensor(i).args.states[k]);
+        if (!state) continue;
+        EXPECT(!end || (state >= end && state < end + 1024), "state %d of tensor %zu is %td bytes on", k, i,
+               state - end);
+        end = state + model.tensor(i).length * sizeof(float);
+      }
+    }
   }
 }
 
@@ -58,7 +85,7 @@ void late_comer(const fo::RuleInfo& rule) {
     both.bind(1, joined), alone.bind(1, joined), alone.bind(0, false);
     const auto before = both.tensor_bits(1);
     EXPECT(both.plan() && alone.plan(), "a step was refused");
-    both.stepper().run(), alone.stepper().run();
+    both.run(), alone.run();
     EXPECT(joined || both.tensor_bits(1) == before, "a tensor without gradient was changed in step %d", step);
     EXPECT(both.tensor_bits(1) == alone.tensor_bits(1), "step %d depends on the other tensor", step);
   }
@@ -102,39 +129,39 @@ void dropped_states(const fo::RuleInfo& rule) {
   EXPECT(model.stepper().tensors().state_bytes() == states * 20 * sizeof(float), "%zu bytes are left of %zu",
          model.stepper().tensors().state_bytes(), before);
   if (kept) kept->data()[0] = 1;  // a view keeps its slab alive
-  EXPECT(model.step(2) && used_by(&model, 0) == rule.uses(rule.mode(row.data())), "states did not come back");
+  EXPECT(model.step(2) && used_by(&model, 0) == uses_of(rule, row), "states did not come back");
 }
 
 // No memory for one tensor's states: no tensor has got any, no count has moved, nothing is written.
 void out_of_memory(const fo::RuleInfo& rule) {
   const HyperRow row = hyper_rows(rule, 0)[0];
+  if (uses_of(rule, row) == 0) return;
   Model model({&rule, {row}, {100, 20}, 5}, kernels(), 1);
-  if (rule.uses(rule.mode(row.data())) == 0) return;
   model.make_grads(1);
-  const size_t length = size_t(1) << 50;
-  model.stepper().tensors().add(length, 0, rule.scalar_initial);
-  model.stepper().tensors().bind(2, model.param(0),
-                                 model.grad(0));  // too long to be true, and never looked at
+  const size_t length = size_t(1) << 50;  // too long to be true, and never looked at
+  model.stepper().tensors().add(length, {1, length, 1}, 0, rule.scalar_initial);
   const auto before = model.bits();
+  const auto unchanged = [&] {
+    return model.bits() == before && used_by(&model, 0) == 0 && used_by(&model, 1) == 0 &&
+           model.stepper().tensors().state_bytes() == 0;
+  };
+  const uint32_t masks[] = {1, 1, 1};
   size_t wanted = 0;
-  EXPECT(!model.stepper().plan(model.hyper().data(), 1, &wanted), "%zu bytes were had", wanted);
+  EXPECT(!model.stepper().create_states(masks, model.hyper().data(), &wanted), "%zu bytes were had", wanted);
   EXPECT(wanted >= length * sizeof(float), "%zu bytes were wanted", wanted);
-  EXPECT(model.bits() == before && used_by(&model, 0) == 0 && used_by(&model, 1) == 0,
-         "something has changed");
-  EXPECT(model.stepper().tensors().state_bytes() == 0, "%zu bytes", model.stepper().tensors().state_bytes());
-  model.stepper().tensors().bind(2, model.param(0), nullptr);
-  EXPECT(model.stepper().plan(model.hyper().data(), 1, &wanted),
-         "the step without the large tensor was refused");
-  model.stepper().run();
-  EXPECT(model.tensor(0).step == 1 && model.bits() != before, "the step after the failure did nothing");
+  EXPECT(unchanged(), "something has changed");
+  EXPECT(model.step_with({}).applied && model.tensor(0).step == 1 && model.bits() != before,
+         "the step after the failure did nothing");
 }
 
 }  // namespace
 
 void test_state() {
   for (const fo::RuleInfo& rule : fo::rule_table()) {
+    if (!rule.is_optimizer) continue;
     const std::string prefix = std::string("state: ") + rule.name + ", ";
     test(prefix + "creation", [&] { creation(rule); });
+    test(prefix + "layout", [&] { layout(rule); });
     test(prefix + "a tensor that joins later", [&] { late_comer(rule); });
     test(prefix + "resumed", [&] { resume(rule); });
     test(prefix + "dropped", [&] { dropped_states(rule); });

@@ -37,7 +37,7 @@ bool any_conflict(const std::vector<Bound>& all) {
 class List {
  public:
   explicit List(const std::vector<Bound>& all) : bound_(all) {
-    for (const Bound& b : all) list_.add(b.length, 0, {});
+    for (const Bound& b : all) list_.add(b.length, {1, b.length, 1}, 0, {});
     for (size_t i = 0; i < all.size(); ++i) bind(i, all[i]);
   }
   void bind(size_t i, const Bound& b) {

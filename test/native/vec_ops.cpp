@@ -13,6 +13,8 @@
 
 namespace {
 
+using FO_ISA::first;
+using FO_ISA::Sum;
 using FO_ISA::V;
 
 #define FO_OP(name, vector, scalar)                                                        \
@@ -27,11 +29,22 @@ using FO_ISA::V;
   }
 FO_VEC_OPS(FO_OP)
 
+void first_lanes(const float* a, float* out, size_t n) { V::store(out, first(V::load(a), n)); }
+void sum(const float* a, size_t vectors, double* plain, double* squares) {
+  Sum p, s;
+  for (size_t i = 0; i < vectors; ++i) {
+    Sum::add(p, V::load(a + i * V::N));
+    Sum::add_square(s, V::load(a + i * V::N));
+  }
+  Sum::store(plain, p);
+  Sum::store(squares, s);
+}
 void widen(const float* a, float* out, size_t n) { V::store(out, V::load(a, n)); }
 
 #define FO_FULL(name, vector, scalar) full_##name,
 #define FO_PART(name, vector, scalar) part_##name,
-constexpr fo_test::VecOps kTable = {V::N, {FO_VEC_OPS(FO_FULL)}, {FO_VEC_OPS(FO_PART)}, widen};
+constexpr fo_test::VecOps kTable = {V::N,  {FO_VEC_OPS(FO_FULL)}, {FO_VEC_OPS(FO_PART)},
+                                    widen, first_lanes,           sum};
 
 }  // namespace
 

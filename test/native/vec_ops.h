@@ -41,6 +41,10 @@ struct VecOps {
   void (*part[kOps])(const float* a, const float* b, const float* c, float* out, size_t n);
   // A partial load, then a full store: the lanes beyond n are zero.
   void (*widen)(const float* a, float* out, size_t n);
+  // A full load, its first n lanes, then a full store.
+  void (*first)(const float* a, float* out, size_t n);
+  // Running sums, and sums of squares, of one vector after the other: as many doubles as there are lanes.
+  void (*sum)(const float* a, size_t vectors, double* plain, double* squares);
 };
 
 }  // namespace fo_test

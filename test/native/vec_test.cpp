@@ -1,5 +1,6 @@
 // V against the standard library, bit for bit.
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -132,6 +133,46 @@ void widening(const VecOps& ops) {
   }
 }
 
+void first_lanes(const VecOps& ops) {
+  std::vector<float> in(ops.width), out(ops.width);
+  for (size_t round = 0; round < std::size(kSpecials); ++round) {
+    for (size_t i = 0; i < ops.width; ++i) in[i] = from_bits(kSpecials[(round + i) % std::size(kSpecials)]);
+    for (size_t n = 0; n <= ops.width; ++n) {
+      ops.first(in.data(), out.data(), n);
+      for (size_t i = 0; i < ops.width; ++i) {
+        const uint32_t wanted = i < n ? result_bits(in[i]) : 0;
+        EXPECT(result_bits(out[i]) == wanted, "lane %zu of the first %zu is %08x, not %08x", i, n,
+               bits_of(out[i]), wanted);
+      }
+    }
+  }
+}
+
+bool same(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b); }
+
+// A lane's sum is what a loop over its elements gives in double, whatever these are.
+void sums(const VecOps& ops) {
+  Random random(21);
+  std::vector<double> plain(ops.width), squares(ops.width);
+  for (int round = 0; round < rounds(3000); ++round) {
+    const size_t vectors = random.below(20);
+    std::vector<float> in(vectors * ops.width);
+    for (float& f : in) f = round & 1 ? random.small() : random.any();
+    ops.sum(in.data(), vectors, plain.data(), squares.data());
+    for (size_t lane = 0; lane < ops.width; ++lane) {
+      double p = 0, s = 0;
+      for (size_t i = lane; i < in.size(); i += ops.width) {
+        p += double(in[i]);
+        s += double(in[i]) * double(in[i]);
+      }
+      EXPECT(same(plain[lane], p), "lane %zu of %zu vectors sums to %a, not %a", lane, vectors, plain[lane],
+             p);
+      EXPECT(same(squares[lane], s), "lane %zu of %zu squared vectors sums to %a, not %a", lane, vectors,
+             squares[lane], s);
+    }
+  }
+}
+
 }  // namespace
 
 void test_vec() {
@@ -144,6 +185,8 @@ void test_vec() {
       test(prefix + kNames[op] + ", partial", [&] { memory(ops, op, false); });
     }
     test(prefix + "a partial load leaves zeros", [&] { widening(ops); });
+    test(prefix + "the first lanes", [&] { first_lanes(ops); });
+    test(prefix + "running sums", [&] { sums(ops); });
   }
 }
 
