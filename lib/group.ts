@@ -1,5 +1,6 @@
 import type { Algorithm } from './algorithm';
 import type { Parameter } from './parameter';
+import { commonOptionNames } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
 
 /**
@@ -12,6 +13,10 @@ export type ParamGroup<O extends object = object> = { readonly params: readonly 
 
 /** A group as it is given: parameters, and the options that differ from the optimizer's. */
 export type ParamGroupInit<O extends object = object> = { readonly params: Iterable<Parameter> } & Partial<O>;
+
+const ofTheWhole = Object.fromEntries(
+  commonOptionNames.map((name) => [name, 'it is an option of the whole optimizer, not of a group.']),
+);
 
 /** One group inside an optimizer: the live object users see, and the row of numbers native code reads. */
 export class Group {
@@ -32,6 +37,10 @@ export class Group {
     this.#where = index === 0 ? algorithm.className : `${algorithm.className}, group ${index}`;
     onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, algorithm.hints);
     this.#params = params;
+    onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, {
+      ...ofTheWhole,
+      ...algorithm.hints,
+    });
     const values = this.checked((name) =>
       [given[name], defaults[name], algorithm.options[name]!.default].find((value) => value !== undefined),
     );
