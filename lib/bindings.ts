@@ -249,7 +249,9 @@ const sharedMemory = (a: string, b: string): RangeError =>
   );
 
 /** Views over one buffer may lie beside each other, not on each other. Other sharing is found by address at a step. */
-function refuseOverlap(tensors: readonly { readonly name: string; readonly parameter: Parameter }[]): void {
+export function refuseOverlap(
+  tensors: readonly { readonly name: string; readonly parameter: Parameter }[],
+): void {
   const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
   for (const { name, parameter } of tensors) {
     const { data } = parameter;

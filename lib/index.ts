@@ -1,3 +1,11 @@
+export {
+  EMA,
+  SWA,
+  type AverageOptions,
+  type AverageStateDict,
+  type EMAOptions,
+  type WeightAverage,
+} from './averages';
 export { backends, type Backends, type Isa } from './backends';
 export type { CommonGroupOptions } from './algorithm';
 export { readCheckpointInfo, type CheckpointInfo } from './checkpoint/checkpoint';
@@ -9,6 +17,14 @@ export {
   type Safetensors,
   type SafeTensor,
 } from './checkpoint/safetensors';
+export {
+  clipGradAdaptive,
+  clipGradNorm,
+  clipGradValue,
+  type ClipGradAdaptiveOptions,
+  type ClipGradNormOptions,
+  type ClipOptions,
+} from './clip-grad';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { Optimizer, type Params } from './optimizer';

@@ -8,6 +8,10 @@ import {
   backends,
   GradScaler,
   groupsByName,
+  clipGradAdaptive,
+  clipGradNorm,
+  clipGradValue,
+  EMA,
   Lion,
   NAG,
   noDecay,
@@ -15,7 +19,10 @@ import {
   ReduceLROnPlateau,
   schedules,
   SGD,
+  SWA,
   type AdamWOptions,
+  type AverageStateDict,
+  type LossScaler,
   type Parameter,
   type ParamGroup,
   type ParameterState,
@@ -56,7 +63,32 @@ export async function usage(): Promise<readonly unknown[]> {
   return [applied, steps, expAvg, isa, any];
 }
 
+export function inAndAroundAStep(scaler: LossScaler): readonly unknown[] {
+  const optimizer = new AdamW([weight], {
+    maxGradNorm: 1,
+    gradScale: scaler,
+    nonFinite: 'skip',
+    diagnostics: true,
+  });
+  const { gradNorm, nonFinite, tensors } = optimizer.step();
+  const ratio: number | undefined = tensors?.w?.updateRatio;
+  optimizer.maxGradNorm = null;
+  optimizer.gradScale = 2;
+  const norm: number = clipGradNorm([weight], 1, { normType: Infinity, errorIfNonfinite: true });
+  clipGradValue([weight], 0.5);
+  clipGradAdaptive(new Set([new Tensor()]), { clipFactor: 0.02 });
+  const ema = new EMA(parameters(), { decay: 0.99, warmup: true });
+  ema.update();
+  const loss: Promise<number> = ema.whileSwapped(async () => Promise.resolve(1));
+  const dict: AverageStateDict = new SWA([weight]).stateDict();
+  return [gradNorm, nonFinite, ratio, norm, loss, dict, optimizer.skippedSteps];
+}
+
 export function options(): void {
+  // @ts-expect-error: an option of the whole optimizer
+  new AdamW([{ params: [weight], maxGradNorm: 1 }]);
+  // @ts-expect-error: SWA has no decay
+  new SWA([weight], { decay: 0.9 });
   // @ts-expect-error: a misspelled option
   new AdamW([weight], { learningRate: 1e-3 });
   // @ts-expect-error: a number is needed
