@@ -35,7 +35,6 @@ export class Group {
     defaults: Readonly<Record<string, unknown>>,
   ) {
     this.#where = index === 0 ? algorithm.className : `${algorithm.className}, group ${index}`;
-    onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, algorithm.hints);
     this.#params = params;
     onlyKnown(given, ['params', ...algorithm.optionNames], this.#where, {
       ...ofTheWhole,

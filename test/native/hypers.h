@@ -17,6 +17,11 @@ inline std::vector<double> choices(const std::string& name) {
     const char* name;
     std::vector<double> values;  // the usual one first
   } kKnown[] = {{"maximize", {0, 1}},
+                {"split", {1}},
+                {"adjust_lr", {0, 1, 2, 3}},
+                {"ns_steps", {5, 1}},
+                {"ns_eps", {1e-7, 0}},
+                {"ns_form", {0, 1, 2}},
                 {"lr", {0.01, 0.5, 0}},
                 {"beta1", {0.9, 0.5, 0}},
                 {"beta2", {0.99, 0.999, 0.5}},
@@ -41,6 +46,8 @@ inline std::vector<double> choices(const std::string& name) {
                 {"grad_averaging", {1, 0}},
                 {"gradient_centralization", {1, 2, 0}},
                 {"value", {0.75, 1, 0}}};
+  if (name.rfind("ns_coefficients.", 0) == 0)
+    return {name.back() == 'a' ? 3.4445 : name.back() == 'b' ? -4.775 : 2.0315};
   for (const auto& known : kKnown)
     if (name == known.name) return known.values;
   return {0, 1};

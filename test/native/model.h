@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../../native/core/stepper.h"
+#include "../../native/cpu/cpu_matmul.h"
 #include "hypers.h"
 
 namespace fo_test {
@@ -45,12 +46,19 @@ inline fo::Shape shape_of(size_t length) {
   return {1, length, 1};
 }
 
+// The products of the instruction set that these kernels belong to.
+inline std::unique_ptr<fo::Matmul> matmul_of(const fo::RuleKernels* const* kernels, int threads) {
+  for (const fo::Isa& isa : fo::isas())
+    if (isa.kernels == kernels) return std::make_unique<fo::CpuMatmul>(isa, threads);
+  return nullptr;
+}
+
 class Model {
  public:
   Model(const Plan& plan, const fo::RuleKernels* const* kernels, int threads)
       : plan_(plan),
         stepper_(plan.rules.empty() ? std::vector<const fo::RuleInfo*>{plan.rule} : plan.rules, kernels,
-                 threads) {
+                 threads, matmul_of(kernels, threads)) {
     for (size_t i = 0; i < plan.groups.size(); ++i) stepper_.add_group(plan.rules.empty() ? 0 : int(i));
     for (size_t i = 0; i < plan.lengths.size(); ++i) {
       params_.emplace_back(plan.lengths[i], (i * 7) % 17);

@@ -128,7 +128,7 @@ void bad_values_stay(const fo::RuleInfo& rule, const fo::Isa& isa) {
     EXPECT(clean.plan() && dirty.plan(), "a step was refused");
     clean.run(), dirty.run();
   }
-  const bool elementwise = rule.sums == 0 && !rule.centralizes(plan.groups[0].data(), 2);
+  const bool elementwise = rule.sums == 0 && !rule.fit && !rule.centralizes(plan.groups[0].data(), 2);
   for (size_t i = 0; i < plan.lengths.size(); ++i) {
     if (!elementwise && (i == 1 || i == 2)) continue;
     for (size_t k = 0; k < plan.lengths[i]; ++k) {
