@@ -7,9 +7,9 @@
 #include <tuple>
 #include <utility>
 
-#include "../cpu/thread_pool.h"
 #include "../vec/bf16.h"
 #include "newton_schulz_plan.h"
+#include "thread_pool.h"
 
 namespace fo {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "../cpu/thread_pool.h"
 #include "chunks.h"
+#include "thread_pool.h"
 
 namespace fo {
 

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../native/cpu/thread_pool.h"
+#include "../../native/core/thread_pool.h"
 #include "check.h"
 #include "model.h"
 #include "targets.h"

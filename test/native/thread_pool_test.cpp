@@ -1,5 +1,5 @@
 // The pool: every index once, everything seen when the call returns, callers never in each other's way.
-#include "../../native/cpu/thread_pool.h"
+#include "../../native/core/thread_pool.h"
 
 #include <algorithm>
 #include <atomic>
