@@ -11,6 +11,7 @@ describe.each([
   ['maxGradNorm of a small norm', { maxGradNorm: 1e6 }],
   ['gradScale', { gradScale: 3 }],
   ['gradScale and maxGradNorm', { gradScale: 1000, maxGradNorm: 0.3 }],
+  ['maxGradNorm of a norm beside 1e-6', { gradScale: 1e8, maxGradNorm: 1e-6 }],
 ])(
   '%s is what it is before a plain step, bit for bit',
   (_, options: { maxGradNorm?: number; gradScale?: number }) => {
