@@ -83,10 +83,13 @@ export function loadDict(
   const rows = options.map((values, index) => groups[index]!.numbers(values));
   const loads = bindings.planLoads(dict.state, groups, rows, ahead !== undefined);
   const masks = Uint32Array.from(loads, ({ mask }) => mask);
+  const before = scaler?.stateDict();
+  if (scaler && dict.gradScaler) scaler.loadStateDict(dict.gradScaler as never); // throws before it changes
   const missing = stepper.createStates(masks, Float64Array.from(rows.flatMap((row) => [...row])));
-  if (missing > 0) throw noMemory(missing, className);
-  // Refuses a state of another kind before it changes, and so before anything here does.
-  if (scaler && dict.gradScaler) scaler.loadStateDict(dict.gradScaler as never);
+  if (missing > 0) {
+    scaler?.loadStateDict(before as never);
+    throw noMemory(missing, className);
+  }
   groups.forEach((group, index) => group.assign(options[index]!));
   for (const load of loads) load.write();
   ahead?.loadStateDict(dict.lookahead);

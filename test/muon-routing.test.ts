@@ -14,8 +14,9 @@ const cases: [Parameter, 'muon' | 'adamw', RegExp][] = [
   [param('lm_head.weight', [10, 4]), 'adamw', /head/],
   [param('lm_head2.weight', [10, 4], { role: 'hidden' }), 'muon', /^role hidden$/],
   [param('h.0.attn.weight', [4, 4], { role: 'head' }), 'adamw', /^role head$/],
-  [param('h.0.ln_1.weight', [4]), 'adamw', /norm|1 axis/],
+  [param('h.0.ln_1.weight', [4]), 'adamw', /1 axis/],
   [param('x', [4]), 'adamw', /1 axis/],
+  [param('b', [4, 4]), 'muon', /4 × 4 matrix/],
   [param('y', []), 'adamw', /scalar/],
   [param('conv.weight', [6, 4, 3, 3]), 'muon', /6 × 36 matrix/],
   [param('depthwise.weight', [6, 1, 3, 3]), 'adamw', /depthwise/],
@@ -46,7 +47,7 @@ describe('routing', () => {
     const expected = [
       'name                 shape   optimizer  why',
       'h.0.mlp.c_fc.weight  [8, 4]  muon       a 8 × 4 matrix',
-      'b                    [3]     adamw      named as a norm or bias',
+      'b                    [3]     adamw      it has 1 axis',
     ];
     expect(String(routing).split('\n')).toEqual(expected);
     expect(inspect(routing).split('\n')).toEqual(expected);
@@ -56,7 +57,7 @@ describe('routing', () => {
   test('is an error where nothing goes to Muon', () => {
     expect(() => new Muon([param('b', [3]), param('wte.weight', [4, 4])])).toThrow(
       new RangeError(
-        'Expected Muon to have a hidden matrix but all 2 parameters go to AdamW: "b" (named as a norm or bias), ' +
+        'Expected Muon to have a hidden matrix but all 2 parameters go to AdamW: "b" (it has 1 axis), ' +
           '"wte.weight" (named as an embedding); set role: "hidden" on its matrices, or use AdamW.',
       ),
     );

@@ -147,5 +147,10 @@ describe('what changes with the training', () => {
     other.loadStateDict(structuredClone(optimizer.stateDict()));
     expect(restored.stateDict()).toEqual(scaler.stateDict());
     expect(other.skippedSteps).toBe(1);
+
+    const fresh = new AdamW([one()], { gradScale: make() });
+    const damaged = { ...optimizer.stateDict(), gradScaler: { scale: -1 } };
+    expect(() => fresh.loadStateDict(damaged)).toThrow('scale');
+    expect([fresh.stateBytes(), fresh.stateDict().step]).toEqual([0, 0]);
   });
 });

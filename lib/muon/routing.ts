@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { isEmbeddingName, isHeadName, isNormOrBiasName } from '../names';
+import { isEmbeddingName, isHeadName } from '../names';
 import type { Identity, Parameter } from '../parameter';
 
 /** Where a parameter goes, and the rule that sent it there. */
@@ -42,7 +42,6 @@ export function route({ role, layout }: Parameter, { name, shape }: Identity): R
     if (role !== undefined) return adamw(`role ${role}`);
     if (isEmbeddingName(name)) return adamw('named as an embedding');
     if (isHeadName(name)) return adamw('named as an output head');
-    if (isNormOrBiasName(name)) return adamw('named as a norm or bias');
     if (problem !== undefined) return adamw(problem.split(':')[0]!);
     const [out, inputs] = matrixOf(shape, layout);
     if (out === 1 || inputs === 1) return adamw('it is a vector: one side of its matrix is 1');

@@ -67,7 +67,7 @@ export interface MuonOptions extends CommonGroupOptions {
  *     X = u / max(‖u‖, nsEps);  nsSteps times:  X ← aX + (bA + cA²)X  with A = XXᵀ
  *     p ← p · (1 − lr · weightDecay) − lr · scale · X
  *
- * Parameters are routed by `role`, then by name (embeddings, heads, norms), then by shape; `routing()` says where each
+ * Parameters are routed by `role`, then by name (embeddings, heads), then by shape; `routing()` says where each
  * went and why. Tensors of more axes than two are flattened to outputs × all others. Each given group becomes up to two
  * live groups, of `algorithm` `'muon'` and `'adamw'`; a group's own options are Muon's, and those in `adamw` AdamW's.
  *

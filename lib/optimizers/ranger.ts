@@ -1,6 +1,7 @@
 import type { CommonGroupOptions } from '../algorithm';
 import { betas, choice, from, integer, nonNegative, unit } from '../options';
 import { Optimizer, type Params } from '../optimizer';
+import type { Parameter } from '../parameter';
 import type { CommonOptions } from '../step-settings';
 
 export interface RangerOptions extends CommonGroupOptions {
@@ -41,6 +42,20 @@ export class Ranger extends Optimizer<RangerOptions> {
   }
 }
 
+/** Means are taken of rows, and those of layout in-out are not outputs. */
+function suits(
+  { gradientCentralization }: Readonly<Record<string, unknown>>,
+  where: string,
+  params: readonly Parameter[],
+): void {
+  const turned = params.find(({ layout, shape }) => layout === 'in-out' && (shape?.length ?? 1) > 1);
+  if (gradientCentralization === 'none' || !turned) return;
+  throw new TypeError(
+    `Expected layout of "${turned.name ?? 'a parameter'}" to be "out-in" for gradientCentralization ` +
+      `"${String(gradientCentralization)}" of ${where} but received "in-out".`,
+  );
+}
+
 const definition = {
   className: 'Ranger',
   rule: 'ranger',
@@ -54,4 +69,5 @@ const definition = {
     alpha: unit(0.5),
     gradientCentralization: choice(['none', 'all', 'conv'], 'all'),
   },
+  suits,
 };
