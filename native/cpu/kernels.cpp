@@ -1,17 +1,10 @@
 // The loop over one tensor. Compiled once per instruction set: -DFO_ISA=scalar|avx2|avx512 picks the vector
 // type V. Everything here has internal linkage but the table at the end: a weak symbol compiled with AVX-512
 // could be the copy a linker keeps for all (scripts/check-symbols.js).
-#define FO_STRING_(x) #x
-#define FO_STRING(x) FO_STRING_(x)
-#define FO_JOIN_(a, b) a##b
-#define FO_JOIN(a, b) FO_JOIN_(a, b)
-// The formatter would put blanks into the path.
-// clang-format off
-#include FO_STRING(../vec/FO_ISA.h)
-// clang-format on
 #include "../core/dtypes.h"
 #include "../core/kernel.h"
 #include "../rules/rules.h"
+#include "../vec/chosen.h"
 
 namespace {
 

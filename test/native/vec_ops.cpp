@@ -2,14 +2,7 @@
 // as native/cpu/kernels.cpp is.
 #include "vec_ops.h"
 
-#define FO_STRING_(x) #x
-#define FO_STRING(x) FO_STRING_(x)
-#define FO_JOIN_(a, b) a##b
-#define FO_JOIN(a, b) FO_JOIN_(a, b)
-// The formatter would put blanks into the path.
-// clang-format off
-#include FO_STRING(../../native/vec/FO_ISA.h)
-// clang-format on
+#include "../../native/vec/chosen.h"
 
 namespace {
 
