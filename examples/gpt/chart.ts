@@ -1,6 +1,7 @@
-/** The loss curves as a picture. */
+/** Loss curves as pictures: of one run, and of runs that are compared. */
 import { PALETTE, writeChart, type ChartSpec } from '../../scripts/chart';
 import type { Checkpoint } from './checkpoint';
+import type { Point } from './trainee';
 
 const POINTS = 300;
 
@@ -70,4 +71,63 @@ export async function writeLossChart(
   pathWithoutExtension: string,
 ): Promise<void> {
   await writeChart(lossChart(curves, unigramEntropy), pathWithoutExtension);
+}
+
+type Contestant = { readonly name: string; readonly curve: readonly Point[] };
+
+/** Validation loss over steps on the left, over seconds on the right, and the loss that both are timed to. */
+export function comparisonChart(contestants: readonly Contestant[], targetLoss: number): ChartSpec {
+  const names = contestants.map(({ name }) => name);
+  const values = contestants.flatMap(({ name, curve }) => curve.map((point) => ({ ...point, series: name })));
+  const last = (key: 'seconds' | 'step'): number => Math.max(...values.map((value) => value[key]));
+  // The first steep part would leave the rest little room.
+  const early = values.filter(({ step }) => step >= last('step') / 20).map(({ loss }) => loss);
+  const y = {
+    field: 'loss',
+    type: 'quantitative',
+    title: 'validation loss, nats per character',
+    scale: { zero: false, domain: [Math.min(...early), Math.max(...early)] },
+  };
+  const color = {
+    field: 'series',
+    type: 'nominal',
+    scale: { domain: names, range: PALETTE.slice(0, names.length) },
+    legend: { title: null, orient: 'top-right', symbolType: 'stroke', symbolStrokeWidth: 3 },
+  };
+  const panel = (field: 'seconds' | 'step', title: string): object => ({
+    width: 340,
+    height: 300,
+    layer: [
+      {
+        data: { values },
+        mark: { type: 'line', strokeWidth: 2, clip: true },
+        encoding: {
+          x: { field, type: 'quantitative', title, scale: { domain: [0, last(field)], nice: false } },
+          y,
+          color,
+        },
+      },
+      {
+        data: { values: [{ loss: targetLoss }] },
+        mark: { type: 'rule', strokeDash: [6, 4], color: '#595959' },
+        encoding: { y: { field: 'loss', type: 'quantitative' } },
+      },
+    ],
+  });
+  return {
+    title: {
+      text: `A small GPT trained with ${names.join(' and with ')}`,
+      subtitle: `same first weights, same batches; the dashed line is the loss that both are timed to, ${targetLoss.toFixed(3)}`,
+    },
+    hconcat: [panel('step', 'step'), panel('seconds', 'seconds of training')],
+  } as ChartSpec;
+}
+
+/** Writes `<path>.svg` and `<path>.png`. */
+export async function drawComparison(
+  contestants: readonly Contestant[],
+  targetLoss: number,
+  pathWithoutExtension: string,
+): Promise<void> {
+  await writeChart(comparisonChart(contestants, targetLoss), pathWithoutExtension);
 }

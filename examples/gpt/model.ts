@@ -1,6 +1,6 @@
 /** The GPT: two graphs that compute, and the weights, which are plain Float32Arrays that the optimizer writes to. */
 import path from 'node:path';
-import { backends } from 'fused-optim';
+import { backends, type Role } from 'fused-optim';
 import { ALPHABET, type Batch } from './data';
 import { Random } from './random';
 import { loadRuntime, type Ort, type OrtSession, type OrtTensor, type OrtValueMetadata } from './runtime';
@@ -11,6 +11,8 @@ export interface Weight {
   readonly shape: readonly number[];
   readonly data: Float32Array;
   grad: Float32Array;
+  /** What it is in the network: Muon takes the hidden matrices, and they are what decays. */
+  readonly role: Role;
 }
 
 const INIT_DEVIATION = 0.02;
@@ -21,6 +23,12 @@ function numbers({ name, shape }: OrtValueMetadata): number[] {
       throw new Error(`Expected "${name}" to have a fixed shape but received [${shape}].`);
     return size;
   });
+}
+
+/** The token embedding is the output layer too: both read one matrix. */
+function roleOf(name: string, shape: readonly number[]): Role {
+  if (shape.length < 2) return 'vector';
+  return /^w[tp]e\./.test(name) ? 'embedding' : 'hidden';
 }
 
 function elements(shape: readonly number[]): number {
@@ -79,7 +87,7 @@ export class Model {
       // The tensors keep these very arrays: no copy is made of a weight or a gradient, at any step.
       this.#inputs[name] = new ort.Tensor('float32', data, shape);
       this.#outputs[gradient] = new ort.Tensor('float32', grad, shape);
-      return { name, shape, data, grad };
+      return { name, shape, data, grad, role: roleOf(name, shape) };
     });
     this.parameters = this.weights.reduce((sum, weight) => sum + weight.data.length, 0);
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { closest, distance } from 'fastest-levenshtein';
 import { checkpointPath } from './checkpoint';
-import { optimizerClasses, optimizerName, SETTINGS } from './optimizers';
+import { optimizerName, optimizerNames, SETTINGS } from './optimizers';
 
 /** The learning rate ends its decay here, and a run without --steps ends here too. */
 export const DEFAULT_STEPS = 1000;
@@ -20,6 +20,10 @@ export interface Options {
   /** The checkpoint to go on from. */
   resume: string | undefined;
   json: boolean;
+  /** Train with AdamW and with Muon, and compare. */
+  compare: boolean;
+  /** Find the learning rates of that comparison. */
+  sweep: boolean;
 }
 
 export const DEFAULTS = {
@@ -41,6 +45,8 @@ const SPEC = {
   out: { type: 'string' },
   resume: { type: 'string' },
   json: { type: 'boolean' },
+  compare: { type: 'boolean' },
+  sweep: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const;
 
@@ -53,14 +59,16 @@ export function helpText(): string {
 
   npm run demo -- [options]
 
-  --optimizer NAME  ${[...optimizerClasses().keys()].join(', ')}
-                    (default ${DEFAULTS.optimizer}; upper or lower case)
+  --optimizer NAME  ${optimizerNames().join(', ')}
+                    (default ${DEFAULTS.optimizer}; upper or lower case; Lookahead is one around AdamW)
   --steps N         train until step N in all (default ${DEFAULT_STEPS})
   --lr X            peak learning rate (default ${rates.join('')})
   --horizon N       the step at which the learning rate has come down to a tenth (default ${DEFAULTS.horizon})
   --resume [PATH]   go on from a checkpoint: that of the output folder, or a file or folder
   --seed N          of the first weights, the batches and the sample (default ${DEFAULTS.seed})
   --out DIR         where the checkpoint and the charts go (default examples/gpt/out)
+  --compare         train with AdamW and with Muon, and compare the steps and seconds to the same loss
+  --sweep           try the learning rates that --compare uses, and write examples/gpt/sweep.json (takes an hour)
   --json            no progress bar; the last line of the output is one JSON object
   --help            this text`;
 }
@@ -112,16 +120,30 @@ function parse(
   }
 }
 
+/** Comparisons choose their optimizers and rates themselves, and begin with step 1. */
+function checkTogether(values: Readonly<Record<string, unknown>>): void {
+  const excluded = {
+    compare: ['optimizer', 'lr', 'horizon', 'resume', 'sweep'],
+    sweep: ['lr', 'horizon', 'resume', 'out', 'json'],
+  };
+  for (const [mode, others] of Object.entries(excluded)) {
+    const other = values[mode] === true && others.find((name) => values[name] !== undefined);
+    if (other) throw new UsageError(`Expected --${mode} to be without --${other}; --help lists the options.`);
+  }
+}
+
 /** The options, or undefined when only the help text was asked for. */
 export function parseOptions(argv: readonly string[]): Options | undefined {
-  const values = parse(argv) as { [name: string]: string | undefined } & { json?: boolean; help?: boolean };
+  const values = parse(argv) as { [name: string]: string | undefined } & {
+    [name in 'compare' | 'help' | 'json' | 'sweep']?: boolean;
+  };
   if (values.help) return undefined;
   const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
 
   let optimizer: string | undefined;
   if (values.optimizer !== undefined) {
     optimizer = optimizerName(values.optimizer);
-    const names = [...optimizerClasses().keys()];
+    const names = optimizerNames();
     if (!optimizer) {
       throw new UsageError(
         `Expected --optimizer to be one of ${names.join(', ')} but received "${values.optimizer}".`,
@@ -129,6 +151,7 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
     }
   }
   const out = path.resolve(values.out ?? DEFAULTS.out);
+  checkTogether(values);
   return {
     optimizer,
     steps: number('steps', values.steps, 'a whole number from 1', whole(1)),
@@ -146,5 +169,7 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
         ? undefined
         : checkpointPath(values.resume === '' ? out : path.resolve(values.resume)),
     json: values.json ?? false,
+    compare: values.compare ?? false,
+    sweep: values.sweep ?? false,
   };
 }

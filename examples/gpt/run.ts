@@ -1,15 +1,14 @@
 /** A training run as data: how it begins, afresh or from a checkpoint, and how it is saved. */
 import { readCheckpoint, restoreWeights, saveCheckpoint, type Checkpoint } from './checkpoint';
+import { trainingBatch } from './data';
 import { Model } from './model';
 import { DEFAULT_STEPS, DEFAULTS, UsageError, type Options } from './options';
-import { createOptimizer, type AnyOptimizer } from './optimizers';
+import { createOptimizer, followSchedule, type AnyOptimizer } from './optimizers';
 
 /** A run between two steps: all of it goes into a checkpoint. */
 export interface Run {
   model: Model;
   optimizer: AnyOptimizer;
-  /** Each group's learning rate before the schedule. */
-  rates: number[];
   /** Where to stop. */
   steps: number;
   settings: Pick<Checkpoint, 'optimizer' | 'lr' | 'seed' | 'horizon'>;
@@ -52,14 +51,31 @@ export async function begin(options: Options): Promise<Run> {
   const saved = options.resume === undefined ? undefined : readCheckpoint(options.resume);
   const { settings, steps } = settle(options, saved);
   const model = await Model.load(settings.seed);
-  const optimizer = createOptimizer(settings.optimizer, model.weights, settings.lr);
-  const rates = optimizer.paramGroups.map((group) => group.lr);
+  const { lr } = settings;
+  const optimizer = createOptimizer(settings.optimizer, model.weights, lr === undefined ? {} : { lr });
+  followSchedule(optimizer, settings.horizon);
   if (saved) {
     restoreWeights(model.weights, saved.weights, options.resume ?? '');
     optimizer.loadStateDict(saved.optimizerState);
   }
   const { trainLoss = [], validation = [] } = saved ?? {};
-  return { model, optimizer, rates, steps, settings, trainLoss, validation };
+  return { model, optimizer, steps, settings, trainLoss, validation };
+}
+
+/** One step; returns the seconds that the optimizer took of it. */
+export async function advance(
+  { model, optimizer, trainLoss }: Pick<Run, 'model' | 'optimizer' | 'trainLoss'>,
+  seed: number,
+  text: Uint8Array,
+): Promise<number> {
+  const step = trainLoss.length;
+  const loss = await model.step(trainingBatch(text, model.batch, model.context, seed, step));
+  if (!Number.isFinite(loss))
+    throw new Error(`The loss became ${loss} at step ${step + 1}; try a smaller --lr.`);
+  const start = performance.now();
+  optimizer.step();
+  trainLoss.push(loss);
+  return (performance.now() - start) / 1000;
 }
 
 export function save(run: Run, file: string): void {

@@ -3,35 +3,19 @@
  * Run by scripts/demo.js (`npm run demo`), or `node -r ts-node/register/transpile-only examples/gpt/train.ts`.
  */
 import path from 'node:path';
-import { backends } from 'fused-optim';
+import { backends, Muon } from 'fused-optim';
 import { CHECKPOINT_FILE } from './checkpoint';
-import { readCorpus, trainingBatch, type Corpus } from './data';
+import { compare } from './compare';
+import { readCorpus, type Corpus } from './data';
 import { helpText, parseOptions, UsageError, type Options } from './options';
 import { report, resumeHint } from './report';
-import { begin, mean, save, speed, type Run, type Timing } from './run';
+import { advance, begin, mean, save, speed, type Run, type Timing } from './run';
 import { validate } from './sample';
-import { rateFactor } from './schedule';
 import { Screen } from './screen';
+import { runSweep } from './tune';
 
-const WARMUP = 100;
-const FLOOR = 0.1;
 const SAVE_EVERY = 250;
 const VALIDATE_EVERY = 100;
-
-/** One step; returns the seconds that the optimizer took of it. */
-async function advance(run: Run, text: Uint8Array): Promise<number> {
-  const { model, optimizer, settings, rates, trainLoss } = run;
-  const step = trainLoss.length;
-  const loss = await model.step(trainingBatch(text, model.batch, model.context, settings.seed, step));
-  if (!Number.isFinite(loss))
-    throw new Error(`The loss became ${loss} at step ${step + 1}; try a smaller --lr.`);
-  const start = performance.now();
-  const factor = rateFactor(step, { warmup: WARMUP, horizon: settings.horizon, floor: FLOOR });
-  optimizer.paramGroups.forEach((group, i) => (group.lr = (rates[i] ?? NaN) * factor));
-  optimizer.step();
-  trainLoss.push(loss);
-  return (performance.now() - start) / 1000;
-}
 
 /** Trains up to the last step; false when a signal stopped it. Either way the checkpoint is saved. */
 async function train(
@@ -50,7 +34,7 @@ async function train(
   try {
     while (trainLoss.length < run.steps && !stopped) {
       const start = performance.now();
-      timing.optimizer += await advance(run, corpus.train);
+      timing.optimizer += await advance(run, run.settings.seed, corpus.train);
       timing.total += (performance.now() - start) / 1000;
       timing.steps++;
       const step = trainLoss.length;
@@ -86,6 +70,8 @@ async function run(options: Options): Promise<number> {
 from ${corpus.files} files; unigram entropy ${corpus.unigramEntropy.toFixed(3)} nats per character.
 Model: ${count(model.parameters)} parameters in ${model.weights.length} tensors; ${settings.optimizer} \
 on ${isa}, ${threads} threads.`);
+  if (state.optimizer instanceof Muon)
+    screen.line(`Where Muon sends what:\n${state.optimizer.routing().toString()}`);
   const timing = { steps: 0, total: 0, optimizer: 0 };
   try {
     const first = state.trainLoss.length;
@@ -116,6 +102,8 @@ export async function main(argv: readonly string[], prepare?: (options: Options)
       return 0;
     }
     prepare?.(options);
+    if (options.compare) return await compare(options);
+    if (options.sweep) return await runSweep(options);
     return await run(options);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

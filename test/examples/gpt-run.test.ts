@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { CHECKPOINT_FILE, checkpointPath, readCheckpoint } from '../../examples/gpt/checkpoint';
+import { optimizerNames } from '../../examples/gpt/optimizers';
 import { runtimeInstalled } from '../../examples/gpt/runtime';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -30,6 +31,7 @@ describe('command line', () => {
     [['--steps'], 'Expected --steps to have a value; --help lists the options.'],
     [['--steps', '1.5'], 'Expected --steps to be a whole number from 1 but received "1.5".'],
     [['--lr=-1'], 'Expected --lr to be a positive number but received "-1".'],
+    [['--compare', '--lr', '1'], 'Expected --compare to be without --lr; --help lists the options.'],
     [['200'], 'Unexpected argument "200"; options look like this: npm run demo -- --steps 200'],
   ])('%j is refused in one sentence', (args, message) => {
     expect(demo(...args)).toEqual(expect.objectContaining({ status: 2, stdout: '', stderr: `${message}\n` }));
@@ -44,9 +46,21 @@ describe('command line', () => {
   test('--help prints every option', () => {
     const { status, stdout } = demo('--help');
     expect(status).toBe(0);
-    for (const option of ['optimizer', 'steps', 'lr', 'horizon', 'resume', 'seed', 'out', 'json']) {
+    for (const option of [
+      'optimizer',
+      'steps',
+      'lr',
+      'horizon',
+      'resume',
+      'seed',
+      'out',
+      'compare',
+      'json',
+    ]) {
       expect(stdout).toContain(`--${option}`);
     }
+    for (const name of optimizerNames())
+      expect(stdout).toMatch(new RegExp(`\\b${name}\\b.*\\b${name} [0-9]`, 's'));
   });
 });
 
@@ -125,5 +139,86 @@ function installed(): boolean {
     const { status, stderr } = demo('--resume', short, '--steps', '9');
     expect(status).toBe(1);
     expect(stderr).toBe(`Expected "${short}" to be a whole checkpoint but it is cut short or damaged.\n`);
+  });
+
+  run('every optimizer trains, and goes on where it stopped', () => {
+    const resumed = ['Muon', 'Lookahead', 'Ranger'];
+    const flags = ['-r', 'ts-node/register/transpile-only'];
+    const program = path.join('test', 'examples', 'every-optimizer.ts');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...flags, program, folder, ...resumed], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const result = JSON.parse(stdout) as {
+      losses: Record<string, number[]>;
+      resumes: Record<string, boolean>;
+    };
+    expect(Object.keys(result.losses)).toEqual(optimizerNames());
+    for (const [name, [start = NaN, , third = NaN]] of Object.entries(result.losses)) {
+      expect({ name, falls: third < start }).toEqual({ name, falls: true });
+    }
+    expect(result.resumes).toEqual(Object.fromEntries(resumed.map((name) => [name, true])));
+  });
+
+  describe('--compare', () => {
+    interface Outcome {
+      steps: number | null;
+      seconds: number | null;
+      finalLoss: number;
+      stateBytes: number;
+    }
+    interface Comparison {
+      targetLoss: number;
+      adamw: Outcome;
+      muon: Outcome;
+      lion: { stateBytes: number };
+    }
+    const STEPS = 12;
+    const compared = (): Comparison => {
+      const { status, stdout, stderr } = demo(
+        '--compare',
+        '--steps',
+        `${STEPS}`,
+        '--json',
+        '--out',
+        out('compare'),
+      );
+      expect({ status, stderr }).toEqual({
+        status: 0,
+        stderr: expect.stringContaining('role embedding') as string,
+      });
+      expect(stdout.split('\n')).toHaveLength(2); // The object, and what follows its line break: nothing.
+      return JSON.parse(stdout) as Comparison;
+    };
+    let result: Comparison;
+    beforeAll(() => void (result = compared()), 180_000);
+
+    run('times both to the best loss of AdamW', () => {
+      const { targetLoss, adamw, muon } = result;
+      expect(targetLoss).toBe(adamw.finalLoss);
+      expect(targetLoss).toBeLessThan(Math.log(96));
+      expect(adamw.steps).toBe(STEPS);
+      expect(adamw.seconds).toBeGreaterThan(0);
+      expect(muon.steps).toBeGreaterThan(0);
+      expect(muon.steps).toBeLessThanOrEqual(STEPS);
+    });
+
+    run("says that Lion's state is half of AdamW's", () => {
+      expect(result.adamw.stateBytes).toBe(2 * 4 * 813_824);
+      expect(result.lion.stateBytes).toBe(result.adamw.stateBytes / 2);
+    });
+
+    run('draws both curves', () => {
+      expect(readFileSync(path.join(out('compare'), 'compare.svg'), 'utf8')).toMatch(/^<svg.*AdamW.*Muon/s);
+      const png = readFileSync(path.join(out('compare'), 'compare.png'));
+      expect(png.subarray(1, 4).toString()).toBe('PNG');
+    });
+
+    run('comes to the same losses again', () => {
+      const again = compared();
+      expect(again.targetLoss).toBe(result.targetLoss);
+      expect([again.muon.steps, again.muon.finalLoss]).toEqual([result.muon.steps, result.muon.finalLoss]);
+    });
   });
 });

@@ -2,7 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { lossChart, thin } from '../../examples/gpt/chart';
+import type { Parameter } from 'fused-optim';
+import { comparisonChart, lossChart, thin } from '../../examples/gpt/chart';
 import {
   CHECKPOINT_FILE,
   checkpointPath,
@@ -11,29 +12,116 @@ import {
   saveCheckpoint,
   type Checkpoint,
 } from '../../examples/gpt/checkpoint';
+import { reach } from '../../examples/gpt/compare';
 import * as data from '../../examples/gpt/data';
+import type { Weight } from '../../examples/gpt/model';
+import {
+  createOptimizer,
+  followSchedule,
+  optimizerName,
+  optimizerNames,
+  SETTINGS,
+} from '../../examples/gpt/optimizers';
 import { Random } from '../../examples/gpt/random';
 import { draw } from '../../examples/gpt/sample';
-import { rateFactor } from '../../examples/gpt/schedule';
+import { learningRate } from '../../examples/gpt/schedule';
+import { renderSvg } from '../../scripts/chart';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fused-optim-gpt-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('schedule', () => {
-  const schedule = { warmup: 10, horizon: 110, floor: 0.1 };
+  const rate = learningRate(2, 1000);
 
   test('warms up, decays and stays at the floor', () => {
-    expect(rateFactor(0, schedule)).toBeCloseTo(0.1);
-    expect(rateFactor(9, schedule)).toBe(1);
-    expect(rateFactor(10, schedule)).toBe(1);
-    expect(rateFactor(60, schedule)).toBeCloseTo(0.55);
-    expect(rateFactor(110, schedule)).toBeCloseTo(0.1);
-    expect(rateFactor(5000, schedule)).toBeCloseTo(0.1);
+    expect(rate(0)).toBeCloseTo(0.02);
+    expect(rate(100)).toBe(2);
+    expect(rate(550)).toBeCloseTo(1.1);
+    expect(rate(1000)).toBeCloseTo(0.2);
+    expect(rate(5000)).toBeCloseTo(0.2);
   });
 
   test('never rises after the warm-up', () => {
-    const factors = Array.from({ length: 200 }, (_, step) => rateFactor(step + 9, schedule));
-    expect(factors.every((factor, i) => i === 0 || factor <= (factors[i - 1] ?? 0))).toBe(true);
+    const rates = Array.from({ length: 2000 }, (_, step) => rate(step + 100));
+    expect(rates.every((value, i) => i === 0 || value <= (rates[i - 1] ?? 0))).toBe(true);
+  });
+
+  test('warms up for a tenth of a short run', () => {
+    expect(learningRate(1, 20)(2)).toBe(1);
+    expect(learningRate(1, 1)(5)).toBeCloseTo(0.1);
+  });
+});
+
+describe('optimizers', () => {
+  const weight = (name: string, role: Weight['role'], ...shape: number[]): Weight => {
+    const elements = shape.reduce((product, size) => product * size, 1);
+    const values = (): Float32Array => Float32Array.from({ length: elements }, (_, i) => Math.sin(i + 1));
+    return { name, role, shape, data: values(), grad: values() };
+  };
+  const network = (): Weight[] => [
+    weight('wte.weight', 'embedding', 6, 4),
+    weight('h.0.mlp.up.weight', 'hidden', 8, 4),
+    weight('h.0.mlp.up.bias', 'vector', 8),
+  ];
+
+  test('are all that the library has, and Lookahead', () => {
+    expect(optimizerNames()).toEqual(expect.arrayContaining(['SGD', 'LARS', 'Muon', 'Lookahead']));
+    expect(Object.keys(SETTINGS).sort()).toEqual(optimizerNames().sort());
+    expect(optimizerName('stableadamw')).toBe('StableAdamW');
+    expect(optimizerName('adam2')).toBeUndefined();
+  });
+
+  test.each(optimizerNames())('%s decays the matrices only', (name) => {
+    const groups = createOptimizer(name, network()).paramGroups as readonly {
+      params: readonly Parameter[];
+    }[];
+    const decay = (part: string): unknown => {
+      const group = groups.find(({ params }) => params.some((parameter) => parameter.name?.includes(part)));
+      return (group as { weightDecay?: number } | undefined)?.weightDecay;
+    };
+    expect([decay('wte'), decay('up.weight'), decay('bias')]).toEqual([0, SETTINGS[name]?.weightDecay, 0]);
+  });
+
+  test('every group of Muon follows the schedule from a peak of its own', () => {
+    const optimizer = createOptimizer('Muon', network(), { lr: 1, options: { adamw: { lr: 0.5 } } });
+    followSchedule(optimizer, 20);
+    const rates = [0, 1, 2, 3].map(() => {
+      optimizer.step();
+      return optimizer.paramGroups.map(({ lr }) => lr);
+    });
+    const expected = [0, 1, 2, 3].map((step) => learningRate(1, 20)(step));
+    expect(rates).toEqual(expected.map((rate) => [rate, 0.5 * rate]));
+    expect(expected[0]).toBe(0.5);
+  });
+});
+
+describe('comparison', () => {
+  const curve = [
+    { step: 0, seconds: 0, loss: 4 },
+    { step: 50, seconds: 8, loss: 2 },
+    { step: 100, seconds: 20, loss: 1 },
+  ];
+
+  test('finds the target between two validations', () => {
+    expect(reach(curve, 1.5)).toEqual({ steps: 75, seconds: 14 });
+    expect(reach(curve, 2)).toEqual({ steps: 50, seconds: 8 });
+    expect(reach(curve, 4)).toEqual({ steps: 0, seconds: 0 });
+    expect(reach(curve, 0.9)).toEqual({ steps: null, seconds: null });
+  });
+
+  test('takes the first time that a curve is there', () => {
+    const back = [...curve, { step: 150, seconds: 30, loss: 3 }, { step: 200, seconds: 40, loss: 1 }];
+    expect(reach(back, 1)).toEqual({ steps: 100, seconds: 20 });
+  });
+
+  test('draws steps and seconds', async () => {
+    const other = curve.map((point) => ({ ...point, loss: point.loss / 2 }));
+    const contestants = [
+      { name: 'AdamW', curve },
+      { name: 'Muon', curve: other },
+    ];
+    const svg = await renderSvg(comparisonChart(contestants, 1));
+    for (const text of ['AdamW', 'Muon', 'seconds of training', 'step']) expect(svg).toContain(text);
   });
 });
 
@@ -129,7 +217,13 @@ test('thins a curve to means, and draws it', () => {
 describe('checkpoint', () => {
   const file = path.join(folder, 'unit', CHECKPOINT_FILE);
   const weights = [
-    { name: 'w', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4), grad: new Float32Array(4) },
+    {
+      name: 'w',
+      role: 'hidden' as const,
+      shape: [2, 2],
+      data: Float32Array.of(1, 2, 3, 4),
+      grad: new Float32Array(4),
+    },
   ];
   const checkpoint = {
     optimizer: 'SGD',
