@@ -92,7 +92,7 @@ export function comparisonChart(contestants: readonly Contestant[], targetLoss: 
     field: 'series',
     type: 'nominal',
     scale: { domain: names, range: PALETTE.slice(0, names.length) },
-    legend: { title: null, orient: 'top-right', symbolType: 'stroke', symbolStrokeWidth: 3 },
+    legend: { title: null, orient: 'top', symbolType: 'stroke', symbolStrokeWidth: 3 },
   };
   const panel = (field: 'seconds' | 'step', title: string): object => ({
     width: 340,

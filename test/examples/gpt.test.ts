@@ -25,6 +25,7 @@ import {
 import { Random } from '../../examples/gpt/random';
 import { draw } from '../../examples/gpt/sample';
 import { learningRate } from '../../examples/gpt/schedule';
+import { readSweep } from '../../examples/gpt/tune';
 import { renderSvg } from '../../scripts/chart';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fused-optim-gpt-'));
@@ -92,6 +93,19 @@ describe('optimizers', () => {
     const expected = [0, 1, 2, 3].map((step) => learningRate(1, 20)(step));
     expect(rates).toEqual(expected.map((rate) => [rate, 0.5 * rate]));
     expect(expected[0]).toBe(0.5);
+  });
+
+  test('the settings of the comparison are the best of the sweep', () => {
+    const found = readSweep();
+    const { AdamW, Muon } = SETTINGS;
+    expect({ lr: AdamW?.lr }).toEqual(found.AdamW?.best);
+    expect({ lr: Muon?.lr, adamwLr: (Muon?.options?.adamw as { lr: number }).lr }).toEqual(found.Muon?.best);
+    for (const { trials, best, steps } of [found.AdamW!, found.Muon!]) {
+      const whole = trials.filter((trial) => trial.steps === steps);
+      const losses = whole.map(({ loss }) => loss ?? Infinity);
+      expect(whole[losses.indexOf(Math.min(...losses))]).toEqual(expect.objectContaining(best));
+    }
+    expect(found.AdamW?.trials).toHaveLength(found.Muon!.trials.length);
   });
 });
 
