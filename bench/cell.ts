@@ -1,7 +1,7 @@
 import type { Floor, FloorKind } from './floor';
 import { interleave, type Contender, type Schedule, type Series } from './interleave';
 import type { Peer, Task } from './peers/peer';
-import { bytesPerParameter } from './rules';
+import { bytesPerParameter, rules, type BenchRule } from './rules';
 import { median, ratioByRound, type Spread } from './statistics';
 import { watchOthers } from './machine';
 
@@ -25,6 +25,11 @@ export interface PeerResult extends StepTime {
   readonly ratio: Spread;
 }
 
+export interface PlainResult extends StepTime {
+  readonly rule: string;
+  readonly ratio: Spread;
+}
+
 /** One rule on one set of tensors with one number of threads. */
 export interface CellResult extends StepTime {
   readonly rule: string;
@@ -36,14 +41,19 @@ export interface CellResult extends StepTime {
   readonly rounds: number;
   readonly stepsPerRound: number;
   readonly floors: { readonly traffic: FloorResult; readonly divider?: FloorResult };
-  /** The floor that cannot be beaten here: the divider's, where roots and divisions take longer than the memory. */
-  readonly bound: FloorKind;
+  /**
+   * The floor that cannot be beaten here: the divider's, where roots and divisions take longer than the memory. Products of
+   * matrices take longer than either, and have no floor: `ratio` is over the traffic then.
+   */
+  readonly bound: FloorKind | 'products';
   /** Ours as a multiple of the floor that bounds; 1 is as fast as the machine allows. */
   readonly ratio: Spread;
   /** Share of the machine's streaming rate with the same reads and writes: 1 / floors.traffic.ratio.median. */
   readonly share: number;
   /** Share of all processors that other processes and guests used meanwhile; null where the system does not say. */
   readonly othersBusy: number | null;
+  /** The same rule without what this one adds, taking turns with it: `ratio` is what the addition costs. */
+  readonly plain?: PlainResult;
   readonly peers: readonly PeerResult[];
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
@@ -64,38 +74,48 @@ function timeOf(series: Series, { set, rule }: Task): StepTime {
   };
 }
 
-export async function measureCell(
-  task: Task,
-  floor: Floor,
-  peers: readonly Peer[],
-  schedule: Schedule,
-): Promise<CellResult> {
-  const { rule, set, tensors, threads } = task;
+/** Our own optimizer as somebody who takes steps. */
+function contender({ tensors, threads }: Task, rule: BenchRule): Contender & { close(): void } {
   const optimizer = rule.create([...tensors], threads);
-  const ours: Contender = {
-    name: 'fused-optim',
+  return {
+    name: rule.name,
     run(steps) {
       const start = performance.now();
       for (let i = 0; i < steps; ++i) optimizer.step();
       return (performance.now() - start) / 1000;
     },
+    close: () => optimizer.dispose(),
   };
+}
+
+export async function measureCell(
+  task: Task,
+  floor: Floor,
+  peers: readonly Peer[],
+  given: Schedule,
+): Promise<CellResult> {
+  const { rule, set, threads } = task;
+  const period = Math.max(...rule.passes.map(({ every }) => every));
+  const schedule = { ...given, period };
+  const plain = rule.plain === undefined ? undefined : rules.get(rule.plain);
+  const ours = contender(task, rule);
+  const base = plain && contender(task, plain);
   try {
-    const kinds: readonly FloorKind[] = rule.divides ? ['traffic', 'divider'] : ['traffic'];
-    const floors = kinds.map((kind) => floor.contender(kind, set.parameters, rule.states, threads));
+    const divides = rule.passes.some((pass) => pass.divides);
+    const kinds: readonly FloorKind[] = divides ? ['traffic', 'divider'] : ['traffic'];
+    const floors = kinds.map((kind) => floor.contender(kind, set.parameters, rule.passes, threads));
     const others = watchOthers();
-    const [mine, traffic, divider] = (await interleave([ours, ...floors], schedule)) as [
-      Series,
-      Series,
-      Series?,
-    ];
+    const all = await interleave([ours, ...floors, ...(base ? [base] : [])], schedule);
     const othersBusy = others();
+    const [mine, traffic] = all as [Series, Series];
+    const divider = divides ? all[2] : undefined;
+    const without = base && all.at(-1);
 
     const against = (series: Series): FloorResult => ({
       ...timeOf(series, task),
       ratio: ratioByRound(mine.seconds, series.seconds),
     });
-    const divides = divider && ratioByRound(divider.seconds, traffic.seconds).median > dividerBounds;
+    const slow = divider && ratioByRound(divider.seconds, traffic.seconds).median > dividerBounds;
     const result = {
       rule: rule.name,
       set: set.name,
@@ -107,15 +127,24 @@ export async function measureCell(
       stepsPerRound: mine.stepsPerRound,
       ...timeOf(mine, task),
       floors: { traffic: against(traffic), ...(divider && { divider: against(divider) }) },
-      bound: divides ? ('divider' as const) : ('traffic' as const),
-      ratio: against(divides ? divider : traffic).ratio,
+      bound: rule.products ? ('products' as const) : slow ? ('divider' as const) : ('traffic' as const),
+      ratio: against(slow ? divider : traffic).ratio,
       share: 1 / against(traffic).ratio.median,
       othersBusy,
+      ...(plain &&
+        without && {
+          plain: {
+            rule: plain.name,
+            ...timeOf(without, { ...task, rule: plain }),
+            ratio: against(without).ratio,
+          },
+        }),
     };
     if (peers.length > 0 && set.parameters > largeSet) floor.release();
     return { ...result, ...(await measurePeers(task, ours, peers, schedule)) };
   } finally {
-    optimizer.dispose();
+    ours.close();
+    base?.close();
   }
 }
 

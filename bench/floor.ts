@@ -4,10 +4,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import os from 'node:os';
 import path from 'node:path';
 import type { Contender } from './interleave';
+import { streams, type Pass } from './rules';
 
 /** bench/native's addon. */
 interface NativeStreams {
-  run(states: number, divide: boolean, elements: number, threads: number, steps: number): number;
+  run(passes: Int32Array, elements: number, threads: number, steps: number): number;
   release(): void;
 }
 
@@ -59,6 +60,20 @@ export function loadFloor(onBuild?: () => void): NativeFloor {
 
 export type FloorKind = 'traffic' | 'divider';
 
+/** The passes as native code takes them. */
+function encode(passes: readonly Pass[], divide: boolean): Int32Array {
+  const mask = (letters: string): number =>
+    letters.split('').reduce((bits, letter) => bits | (1 << streams.indexOf(letter)), 0);
+  return Int32Array.from(
+    passes.flatMap(({ reads, updates, divides, every }) => [
+      mask(reads),
+      mask(updates),
+      Number(divide && divides),
+      every,
+    ]),
+  );
+}
+
 /** The streams of the whole run: made at the first use, shared by every rule and set that fits. */
 export class Floor {
   #streams: NativeStreams | undefined;
@@ -69,15 +84,16 @@ export class Floor {
     private readonly hugePages: boolean,
   ) {}
 
-  /** A contender that moves a rule's arrays and, for `divider`, takes one root and one division an element. */
-  contender(kind: FloorKind, elements: number, states: number, threads: number): Contender {
+  /** A contender that makes a rule's passes and, for `divider`, takes the roots and divisions in them. */
+  contender(kind: FloorKind, elements: number, passes: readonly Pass[], threads: number): Contender {
     if (!this.#streams || this.#elements < elements) {
       this.release();
       this.#streams = new this.native.Streams(elements, this.hugePages);
       this.#elements = elements;
     }
-    const streams = this.#streams;
-    return { name: kind, run: (steps) => streams.run(states, kind === 'divider', elements, threads, steps) };
+    const native = this.#streams;
+    const encoded = encode(passes, kind === 'divider');
+    return { name: kind, run: (steps) => native.run(encoded, elements, threads, steps) };
   }
 
   /** Gives the memory back; the next use takes it anew. */

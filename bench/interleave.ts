@@ -16,16 +16,22 @@ export interface Schedule {
   readonly rounds: number;
   /** Seconds of timed steps in one visit; at least one step is taken, however long it lasts. */
   readonly visitSeconds: number;
+  /** Every so many steps do what the others do not: a visit takes a multiple. Default 1. */
+  readonly period?: number;
 }
 
 /** RAdam is in its lasting form from step 6 on; the first steps also make states and compile JavaScript. */
 const WARM_UP_STEPS = 8;
+/** Products of large matrices need no more warming than this. */
+const WARM_UP_SECONDS = 2;
 /** Steps shorter than this may work from caches, which the contender before has filled with its own data. */
 const CACHED_STEP_SECONDS = 0.02;
 const MOST_STEPS = 50_000;
 
 async function warmUp(contender: Contender, visitSeconds: number): Promise<number> {
-  let steps = WARM_UP_STEPS;
+  const first = await contender.run(1);
+  if (first > WARM_UP_SECONDS) return first;
+  let steps = WARM_UP_STEPS - 1;
   let spent = await contender.run(steps);
   let total = spent;
   // Short steps go on for about a visit: the number of steps of a visit follows from the last of them.
@@ -49,11 +55,12 @@ export async function interleave(
   const entries = [];
   for (const contender of contenders) {
     const step = await warmUp(contender, schedule.visitSeconds);
-    const steps = Math.round(schedule.visitSeconds / Math.max(step, 1e-9));
+    const { period = 1 } = schedule;
+    const steps = Math.min(Math.round(schedule.visitSeconds / Math.max(step, 1e-9)), MOST_STEPS);
     entries.push({
       contender,
       cached: step < CACHED_STEP_SECONDS,
-      stepsPerRound: Math.min(Math.max(steps, 1), MOST_STEPS),
+      stepsPerRound: Math.max(Math.round(steps / period), 1) * period,
       seconds: [] as number[],
     });
     onVisit?.();

@@ -70,7 +70,7 @@ async function openPeers(options: BenchOptions): Promise<{ groups: PeerGroup[]; 
   for (const name of options.peers) {
     if (name === 'js') groups.push(javascript);
     else {
-      const group = await torch();
+      const group = await torch(options.slow);
       version = group.version ?? null;
       groups.push(group);
     }
@@ -83,15 +83,15 @@ async function measure(
   groups: readonly PeerGroup[],
   output: Output,
 ): Promise<CellResult[]> {
-  const { rules, sets, threads, rounds, visitSeconds } = options;
+  const { sets, threads, rounds, visitSeconds } = options;
   const native = loadFloor(() => output.note('Building the floor in bench/native …'));
   const floor = new Floor(native, options.hugePages);
   const peers = groups.flatMap((group) => group.peers);
   const cells: CellResult[] = [];
-  const total = rules.length * sets.length * threads.length;
+  const total = threads.length * sets.reduce((sum, { rules }) => sum + rules.length, 0);
   const progress = new Progress(total, output.bar && !options.json);
   try {
-    for (const set of sets) {
+    for (const { set, rules } of sets) {
       const tensors = makeTensors(set);
       for (const count of threads) {
         const start = cells.length;

@@ -27,12 +27,14 @@ function threadText(threads: number): string {
 /** Bars from 0: a step's time as a multiple of the floor that bounds it, with a line at 1. */
 export function floorChart({ cells, machine }: Report): ChartSpec {
   const titles = [...rules.values()].map(({ title }) => title);
-  const values = cells.map((cell) => ({
-    rule: rules.get(cell.rule)?.title ?? cell.rule,
-    set: cell.set,
-    threads: threadText(cell.threads),
-    ratio: cell.ratio.median,
-  }));
+  const values = cells
+    .filter(({ bound }) => bound !== 'products')
+    .map((cell) => ({
+      rule: rules.get(cell.rule)?.title ?? cell.rule,
+      set: cell.set,
+      threads: threadText(cell.threads),
+      ratio: cell.ratio.median,
+    }));
   return {
     title: {
       text: 'Time of a step as a multiple of the machine’s floor (1 = as fast as it can be)',
@@ -110,7 +112,8 @@ export async function writeReport(report: Report, file: string): Promise<string[
   writeFileSync(target, `${JSON.stringify(report, null, 2)}\n`);
   const stem = target.replace(/\.json$/, '');
   const written = [target];
-  const charts: [ChartSpec, string][] = [[floorChart(report), stem]];
+  const charts: [ChartSpec, string][] = [];
+  if (report.cells.some(({ bound }) => bound !== 'products')) charts.push([floorChart(report), stem]);
   if (report.cells.some(({ peers }) => peers.length > 0)) charts.push([peerChart(report), `${stem}-peers`]);
   for (const [spec, chart] of charts) {
     await writeChart(spec, chart);

@@ -1,18 +1,24 @@
-import type { Parameter } from 'fused-optim';
+import type { CommonOptions, Parameter } from 'fused-optim';
 import * as library from 'fused-optim';
 import {
   AdaGrad,
   Adam,
   AdamW,
   AMSGrad,
+  LAMB,
+  LARS,
   Lion,
+  Lookahead,
   Momentum,
+  Muon,
   NAdam,
   NAG,
   Optimizer,
   RAdam,
+  Ranger,
   RMSprop,
   SGD,
+  StableAdamW,
 } from 'fused-optim';
 
 /** torch's spelling of the same rule. */
@@ -23,108 +29,232 @@ export interface TorchRule {
   readonly fused: boolean;
 }
 
+/** One way over the arrays: a letter a stream, p, g and the states m, v, x. */
+export interface Pass {
+  readonly reads: string;
+  /** Read and written. */
+  readonly updates: string;
+  /** Whether each element takes a square root and a division. */
+  readonly divides: boolean;
+  /** Made in every step, or in every n-th. */
+  readonly every: number;
+}
+
+export const streams = 'pgmvx';
+
+function pass(reads: string, updates: string, divides = false, every = 1): Pass {
+  return { reads, updates, divides, every };
+}
+
+/** What an optimizer is timed by; Lookahead is none of the class Optimizer. */
+type Stepping = Pick<Optimizer, 'step' | 'state' | 'dispose'>;
+
+type Common = CommonOptions & { readonly lr: number };
+
 interface Entry {
   /** The class's name, and the option that makes a variant of it. */
   readonly title: string;
   /** Whether the arithmetic has a square root and a division for each element. */
   readonly divides: boolean;
   readonly torch: TorchRule | null;
-  create(params: Parameter[], threads: number): Optimizer;
+  /** Where they are not one pass that reads g and updates p and the states. */
+  readonly passes?: readonly Pass[];
+  /** The plain rule that this one adds something to. */
+  readonly plain?: string;
+  /** Runs on sets of matrices alone, and multiplies them in this precision. */
+  readonly products?: 'float32' | 'bfloat16';
+  create(params: Parameter[], common: Common): Stepping;
 }
 
-export interface BenchRule extends Entry {
+export interface BenchRule extends Omit<Entry, 'create' | 'divides'> {
   readonly name: string;
-  /** State arrays: a step reads p, g and these, and writes p and these. */
   readonly states: number;
+  readonly passes: readonly Pass[];
+  create(params: Parameter[], threads: number): Stepping;
 }
 
 // So small that no parameter moves far in a million steps, and the same for everybody.
 const lr = 1e-6;
 const momentum = 0.9;
 const decay = 0.01;
+/** Steps between two meetings of Lookahead. */
+const k = 6;
 
 const entries: readonly Entry[] = [
   {
     title: 'SGD',
     divides: false,
-    create: (params, threads) => new SGD(params, { lr, threads }),
+    create: (params, common) => new SGD(params, common),
     torch: { optimizer: 'SGD', options: { lr }, fused: true },
   },
   {
     title: 'Momentum',
     divides: false,
-    create: (params, threads) => new Momentum(params, { lr, momentum, threads }),
+    create: (params, common) => new Momentum(params, { ...common, momentum }),
     torch: { optimizer: 'SGD', options: { lr, momentum }, fused: true },
   },
   {
     title: 'NAG',
     divides: false,
-    create: (params, threads) => new NAG(params, { lr, momentum, threads }),
+    create: (params, common) => new NAG(params, { ...common, momentum }),
     torch: { optimizer: 'SGD', options: { lr, momentum, nesterov: true }, fused: true },
   },
   {
     title: 'NAdam',
     divides: true,
-    create: (params, threads) => new NAdam(params, { lr, threads }),
+    create: (params, common) => new NAdam(params, common),
     torch: { optimizer: 'NAdam', options: { lr }, fused: false },
   },
   {
     title: 'AdaGrad',
     divides: true,
-    create: (params, threads) => new AdaGrad(params, { lr, threads }),
+    create: (params, common) => new AdaGrad(params, common),
     torch: { optimizer: 'Adagrad', options: { lr }, fused: true },
   },
   {
     title: 'RMSprop',
     divides: true,
-    create: (params, threads) => new RMSprop(params, { lr, threads }),
+    create: (params, common) => new RMSprop(params, common),
     torch: { optimizer: 'RMSprop', options: { lr }, fused: false },
   },
   {
     title: 'RMSprop centered',
     divides: true,
-    create: (params, threads) => new RMSprop(params, { lr, centered: true, threads }),
+    create: (params, common) => new RMSprop(params, { ...common, centered: true }),
     torch: { optimizer: 'RMSprop', options: { lr, centered: true }, fused: false },
   },
   {
     title: 'RMSprop momentum',
     divides: true,
-    create: (params, threads) => new RMSprop(params, { lr, momentum, threads }),
+    create: (params, common) => new RMSprop(params, { ...common, momentum }),
     torch: { optimizer: 'RMSprop', options: { lr, momentum }, fused: false },
   },
   {
     title: 'Adam',
     divides: true,
-    create: (params, threads) => new Adam(params, { lr, threads }),
+    create: (params, common) => new Adam(params, common),
     torch: { optimizer: 'Adam', options: { lr }, fused: true },
   },
   {
     title: 'AdamW',
     divides: true,
-    create: (params, threads) => new AdamW(params, { lr, weightDecay: decay, threads }),
+    create: (params, common) => new AdamW(params, { ...common, weightDecay: decay }),
     torch: { optimizer: 'AdamW', options: { lr, weight_decay: decay }, fused: true },
   },
   {
     title: 'AMSGrad',
     divides: true,
-    create: (params, threads) => new AMSGrad(params, { lr, threads }),
+    create: (params, common) => new AMSGrad(params, common),
     torch: { optimizer: 'Adam', options: { lr, amsgrad: true }, fused: true },
   },
   {
     title: 'RAdam',
     divides: true,
-    create: (params, threads) => new RAdam(params, { lr, threads }),
+    create: (params, common) => new RAdam(params, common),
     torch: { optimizer: 'RAdam', options: { lr }, fused: false },
   },
   {
     title: 'Lion',
     divides: false,
-    create: (params, threads) => new Lion(params, { lr, weightDecay: decay, threads }),
+    create: (params, common) => new Lion(params, { ...common, weightDecay: decay }),
     torch: null,
   },
+  {
+    title: 'LARS',
+    divides: false,
+    passes: [pass('pg', ''), pass('g', 'pm')],
+    create: (params, common) => new LARS(params, common),
+    torch: null,
+  },
+  {
+    title: 'LAMB',
+    divides: true,
+    passes: [pass('pg', 'mv', true), pass('mv', 'p', true)],
+    create: (params, common) => new LAMB(params, common),
+    torch: null,
+  },
+  {
+    title: 'StableAdamW',
+    divides: true,
+    passes: [pass('g', 'mv', true), pass('mv', 'p', true)],
+    create: (params, common) => new StableAdamW(params, common),
+    torch: null,
+  },
+  {
+    title: 'Ranger',
+    divides: true,
+    passes: [pass('g', ''), pass('g', 'pmv', true), pass('', 'x', false, k)],
+    create: (params, common) => new Ranger(params, { ...common, k }),
+    torch: null,
+  },
+  {
+    title: 'Ranger uncentered',
+    divides: true,
+    passes: [pass('g', 'pmv', true), pass('', 'x', false, k)],
+    create: (params, common) => new Ranger(params, { ...common, k, gradientCentralization: 'none' }),
+    torch: null,
+  },
+  {
+    title: 'Lookahead AdamW',
+    divides: true,
+    passes: [pass('g', 'pmv', true), pass('', 'x', false, k)],
+    create: (params, common) => new Lookahead(new AdamW(params, { ...common, weightDecay: decay }), { k }),
+    torch: null,
+  },
+  ...(['float32', 'bfloat16'] as const).flatMap((nsDtype) =>
+    (['standard', 'auto'] as const).map((nsForm): Entry => {
+      const title = ['Muon', nsDtype === 'bfloat16' && 'bf16', nsForm === 'auto' && 'auto'];
+      return {
+        title: title.filter(Boolean).join(' '),
+        divides: false,
+        passes: [pass('g', 'pm')],
+        products: nsDtype,
+        create: (params, common) => new Muon(params, { ...common, nsDtype, nsForm }),
+        // Its iteration is in bfloat16 always.
+        torch:
+          nsDtype === 'bfloat16'
+            ? { optimizer: 'Muon', options: { lr, weight_decay: 0 }, fused: false }
+            : null,
+      };
+    }),
+  ),
 ];
 
-type AnyOptimizer = new (params: Parameter[], options: { lr: number; threads: number }) => Optimizer;
+/** What a step may do besides: the plain rule's title, the word that is added, the options, and a pass more. */
+const extras: readonly [string, string, CommonOptions, Pass?][] = [
+  ['SGD', 'clip', { maxGradNorm: 1 }, pass('g', '')],
+  ['SGD', 'diagnostics', { diagnostics: true }],
+  ['AdamW', 'scale', { gradScale: 1024 }],
+  ['AdamW', 'clip', { maxGradNorm: 1 }, pass('g', '')],
+  ['AdamW', 'skip', { gradScale: 1024, nonFinite: 'skip' }, pass('g', '')],
+  ['AdamW', 'diagnostics', { diagnostics: true }],
+  ['LARS', 'clip', { maxGradNorm: 1 }, pass('g', '')],
+  ['LAMB', 'diagnostics', { diagnostics: true }],
+];
+
+function nameOf(title: string): string {
+  return title.toLowerCase().replaceAll(' ', '-');
+}
+
+function passesOf(entry: Entry): readonly Pass[] {
+  return (
+    entry.passes ?? [pass('g', streams.replace('g', '').slice(0, 1 + countStates(entry)), entry.divides)]
+  );
+}
+
+const variants: readonly Entry[] = extras.map(([title, word, options, before]) => {
+  const plain = entries.find((entry) => entry.title === title)!;
+  return {
+    ...plain,
+    title: `${title} ${word}`,
+    plain: nameOf(title),
+    passes: [...(before ? [before] : []), ...passesOf(plain)],
+    create: (params, common) => plain.create(params, { ...common, ...options }),
+    torch: null,
+  };
+});
+
+type AnyOptimizer = new (params: Parameter[], options: Common) => Optimizer;
 
 /** Optimizers the library has and the list above does not know: measured with their defaults, against traffic alone. */
 function others(): Entry[] {
@@ -137,7 +267,7 @@ function others(): Entry[] {
     .map(([title, value]) => ({
       title,
       divides: false,
-      create: (params, threads) => new (value as unknown as AnyOptimizer)(params, { lr, threads }),
+      create: (params, common) => new (value as unknown as AnyOptimizer)(params, common),
       torch: null,
     }));
 }
@@ -145,7 +275,7 @@ function others(): Entry[] {
 /** How many arrays of the parameter's length the optimizer keeps, from one step with one element. */
 function countStates(entry: Entry): number {
   const parameter: Parameter = { data: Float32Array.of(1), grad: Float32Array.of(1) };
-  const optimizer = entry.create([parameter], 1);
+  const optimizer = entry.create([parameter], { lr, threads: 1 });
   try {
     optimizer.step();
     return Object.values(optimizer.state(parameter)).filter((value) => typeof value !== 'number').length;
@@ -154,15 +284,27 @@ function countStates(entry: Entry): number {
   }
 }
 
+function complete(entry: Entry): BenchRule {
+  const passes = passesOf(entry);
+  const used = passes.map(({ reads, updates }) => reads + updates).join('');
+  return {
+    ...entry,
+    name: nameOf(entry.title),
+    passes,
+    states: ['m', 'v', 'x'].filter((state) => used.includes(state)).length,
+    create: (params, threads) => entry.create(params, { lr, threads }),
+  };
+}
+
 /** The rules measured, by name: the title in lower case, words joined by `-`. */
 export const rules: ReadonlyMap<string, BenchRule> = new Map(
-  [...entries, ...others()].map((entry) => {
-    const name = entry.title.toLowerCase().replaceAll(' ', '-');
-    return [name, { ...entry, name, states: countStates(entry) }];
-  }),
+  [...entries, ...variants, ...others()].map((entry) => [nameOf(entry.title), complete(entry)]),
 );
 
-/** Bytes one parameter's step must move in float32: reads of p, g and states, writes of p and states. */
-export function bytesPerParameter(rule: BenchRule): number {
-  return 4 * (2 + rule.states + 1 + rule.states);
+/** Bytes one parameter's step must move in float32, on average over the steps. */
+export function bytesPerParameter({ passes }: BenchRule): number {
+  return passes.reduce(
+    (sum, { reads, updates, every }) => sum + (4 * (reads.length + 2 * updates.length)) / every,
+    0,
+  );
 }

@@ -28,13 +28,14 @@ export function align(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-const bounds = { traffic: 'memory', divider: 'divider' } as const;
+const bounds = { traffic: 'memory', divider: 'divider', products: 'products' } as const;
 
 function titleOf(cell: CellResult): string {
   return rules.get(cell.rule)?.title ?? cell.rule;
 }
 
 function floorRows(cells: readonly CellResult[]): string[][] {
+  const plain = cells.some((cell) => cell.plain);
   const head = [
     'rule',
     'µs/step',
@@ -44,6 +45,7 @@ function floorRows(cells: readonly CellResult[]): string[][] {
     '× traffic',
     '× sqrt+div',
     'bound',
+    ...(plain ? ['× without'] : []),
   ];
   const rows = cells.map((cell) => [
     titleOf(cell),
@@ -54,6 +56,7 @@ function floorRows(cells: readonly CellResult[]): string[][] {
     digits(cell.floors.traffic.ratio.median),
     cell.floors.divider ? digits(cell.floors.divider.ratio.median) : '',
     bounds[cell.bound],
+    ...(plain ? [cell.plain ? digits(cell.plain.ratio.median) : ''] : []),
   ]);
   return [head, ...rows];
 }

@@ -7,12 +7,11 @@ export interface Workload {
   readonly description: string;
   readonly shapes: readonly (readonly number[])[];
   readonly parameters: number;
+  /** Hidden matrices, for the rules that multiply matrices and for no others. */
+  readonly matrices?: boolean;
 }
 
-interface Entry {
-  readonly description: string;
-  readonly shapes: readonly (readonly number[])[];
-}
+type Entry = Omit<Workload, 'name' | 'parameters'>;
 
 export function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
@@ -32,6 +31,13 @@ const models = JSON.parse(readFileSync(path.join(__dirname, 'shapes.json'), 'utf
   Entry
 >;
 
+/** What a layer of a transformer multiplies with: queries, keys and values apart, the projection, the two of the MLP. */
+function hiddenMatrices(width: number, layers: number, description: string): Entry {
+  const square = [width, width];
+  const layer = [square, square, square, square, [4 * width, width], [width, 4 * width]];
+  return { description, shapes: Array.from({ length: layers }, () => layer).flat(), matrices: true };
+}
+
 /** Every set of tensors the benchmark knows, by name. */
 export const workloads: ReadonlyMap<string, Workload> = new Map(
   Object.entries({
@@ -41,6 +47,9 @@ export const workloads: ReadonlyMap<string, Workload> = new Map(
     '100x100': repeated(100, 100, '100 tensors of 100 elements: the cost of a call'),
     '1x1000000': repeated(1, 1_000_000, 'one tensor of a million elements: the kernel alone, from the cache'),
     'gpt2-mini': models['gpt2-mini'],
+    'gpt2-layer': hiddenMatrices(768, 1, 'the hidden matrices of a layer of GPT-2 small'),
+    'gpt2-hidden': hiddenMatrices(768, 12, 'the hidden matrices of all 12 layers of GPT-2 small'),
+    'matrices-mini': hiddenMatrices(128, 1, 'hidden matrices of a small layer'),
     tiny: {
       description: 'Four tensors, to try the benchmark itself',
       shapes: [[16, 32], [32], [7, 3], [1]],
@@ -53,6 +62,7 @@ export interface BenchTensor {
   readonly name: string;
   readonly data: Float32Array;
   readonly grad: Float32Array;
+  readonly shape: readonly number[];
 }
 
 let block: Float32Array | undefined;
@@ -88,6 +98,6 @@ export function makeTensors(set: Workload): BenchTensor[] {
     fill(data, params, offset);
     fill(grad, grads, offset + 7919);
     offset += data.length;
-    return { name: `tensor.${index}`, data, grad };
+    return { name: `tensor.${index}`, data, grad, shape };
   });
 }

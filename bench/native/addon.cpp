@@ -1,5 +1,6 @@
-// new Streams(elements, hugePages); .run(states, divide, elements, threads, steps) -> seconds; .release().
-// bench/floor.ts checks the numbers before they get here.
+// new Streams(elements, hugePages); .run(passes, elements, threads, steps) -> seconds; .release(). Four
+// numbers a pass: bit masks of the streams read and of those updated, whether to divide, and in every how
+// many steps it is made. bench/floor.ts checks the numbers before they get here.
 #include <napi.h>
 
 #include <memory>
@@ -24,20 +25,27 @@ class StreamsObject : public Napi::ObjectWrap<StreamsObject> {
  private:
   Napi::Value run(const Napi::CallbackInfo& info) {
     const auto number = [&](int index) { return info[index].As<Napi::Number>().Int64Value(); };
-    const streaming::Pass pass{int(number(0)), info[1].As<Napi::Boolean>().Value(), size_t(number(2)),
-                               int(number(3)), int(number(4))};
-    if (!streams_ || pass.states < 0 || pass.states > streaming::kMaxStates ||
-        pass.elements > streams_->elements()) {
-      Napi::RangeError::New(info.Env(), "Expected streams that are long enough and not released.")
+    const auto numbers = info[0].As<Napi::Int32Array>();
+    streaming::Plan plan{{}, size_t(number(1)), int(number(2)), int(number(3))};
+    uint32_t used = 0;
+    bool valid = streams_ && plan.elements <= streams_->elements();
+    for (size_t i = 0; i + 4 <= numbers.ElementLength(); i += 4) {
+      plan.passes.push_back(
+          {uint32_t(numbers[i]), uint32_t(numbers[i + 1]), numbers[i + 2] != 0, numbers[i + 3]});
+      valid = valid && streaming::valid(plan.passes.back());
+      used |= uint32_t(numbers[i] | numbers[i + 1]);
+    }
+    if (!valid) {
+      Napi::RangeError::New(info.Env(), "Expected passes there is a sweep for, and streams long enough.")
           .ThrowAsJavaScriptException();
       return info.Env().Undefined();
     }
-    if (!streams_->reserve(2 + pass.states)) {
+    if (!streams_->reserve(used)) {
       Napi::Error::New(info.Env(), "The system has too little memory for the floor's streams.")
           .ThrowAsJavaScriptException();
       return info.Env().Undefined();
     }
-    return Napi::Number::New(info.Env(), streaming::run(*streams_, pass));
+    return Napi::Number::New(info.Env(), streaming::run(*streams_, plan));
   }
 
   void release(const Napi::CallbackInfo&) { streams_.reset(); }

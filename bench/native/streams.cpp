@@ -28,13 +28,37 @@ constexpr size_t kSkew = 5 * 64;
 // Threads take pieces of this many elements, so that one slowed by another process does not hold up the rest.
 constexpr size_t kPiece = size_t{1} << 18;
 
-using Sweep = void (*)(float* const*, size_t, size_t);
+using Sweep = uint32_t (*)(float* const*, size_t, size_t);
+
+template <int kReads, bool kDivide>
+constexpr Sweep kSweeps[] = {kReads > 0 ? &sweep<kReads, 0, false> : nullptr, &sweep<kReads, 1, kDivide>,
+                             &sweep<kReads, 2, kDivide>, &sweep<kReads, 3, kDivide>,
+                             &sweep<kReads, 4, kDivide>};
 
 Sweep pick(const Pass& pass) {
-  static constexpr Sweep kTraffic[] = {sweep<0, false>, sweep<1, false>, sweep<2, false>, sweep<3, false>};
-  static constexpr Sweep kDivide[] = {sweep<0, false>, sweep<1, true>, sweep<2, true>, sweep<3, true>};
-  return (pass.divide ? kDivide : kTraffic)[pass.states];
+  static constexpr const Sweep* kTable[2][kMaxReads + 1] = {
+      {kSweeps<0, false>, kSweeps<1, false>, kSweeps<2, false>},
+      {kSweeps<0, true>, kSweeps<1, true>, kSweeps<2, true>}};
+  return kTable[pass.divide][__builtin_popcount(pass.reads)][__builtin_popcount(pass.updates)];
 }
+
+// A pass made ready for one set of streams.
+struct Bound {
+  float* arrays[kMaxReads + kMaxUpdates] = {};
+  Sweep sweep;
+  int every;
+
+  Bound(const Streams& streams, const Pass& pass) : sweep(pick(pass)), every(pass.every) {
+    float** next = arrays;
+    for (const uint32_t mask : {pass.reads, pass.updates})
+      for (int i = 0; i < kMaxStreams; ++i)
+        if (mask >> i & 1) *next++ = streams.data()[i];
+  }
+  bool due(int step) const { return step % every == every - 1; }
+};
+
+// Keeps what sweeps return alive.
+volatile uint32_t checked;
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -76,30 +100,34 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 // What the threads of one run share.
 struct Job {
-  Job(const Streams& streams, const Pass& pass)
-      : data(streams.data()), pass(pass), sweep(pick(pass)), barrier(pass.threads) {
-    const size_t share = (pass.elements + size_t(pass.threads) - 1) / size_t(pass.threads);
+  Job(const Streams& streams, const Plan& plan) : plan(plan), barrier(plan.threads) {
+    for (const Pass& pass : plan.passes) passes.emplace_back(streams, pass);
+    const size_t share = (plan.elements + size_t(plan.threads) - 1) / size_t(plan.threads);
     piece = std::min(kPiece, (share + 63) / 64 * 64);
   }
 
   void work(int self) {
+    uint32_t check = 0, turn = 0;
     barrier.wait();
     const auto start = std::chrono::steady_clock::now();
-    for (int step = 0; step < pass.steps; ++step) {
-      // Two counters in turn: the one of the next step is put back to zero while nobody reads it.
-      std::atomic<size_t>& next = counters[step % 2];
-      for (size_t begin; (begin = next.fetch_add(piece, std::memory_order_relaxed)) < pass.elements;) {
-        sweep(data, begin, std::min(begin + piece, pass.elements));
+    for (int step = 0; step < plan.steps; ++step) {
+      for (const Bound& pass : passes) {
+        if (!pass.due(step)) continue;
+        // Two counters in turn: the one of the next pass is put back to zero while nobody reads it.
+        std::atomic<size_t>& next = counters[turn++ % 2];
+        for (size_t begin; (begin = next.fetch_add(piece, std::memory_order_relaxed)) < plan.elements;) {
+          check ^= pass.sweep(pass.arrays, begin, std::min(begin + piece, plan.elements));
+        }
+        barrier.wait();
+        if (self == 0) next.store(0, std::memory_order_relaxed);
       }
-      barrier.wait();
-      if (self == 0) next.store(0, std::memory_order_relaxed);
     }
     if (self == 0) seconds = seconds_since(start);
+    checked = check;
   }
 
-  float* const* data;
-  const Pass pass;
-  const Sweep sweep;
+  const Plan& plan;
+  std::vector<Bound> passes;
   Barrier barrier;
   size_t piece;
   std::atomic<size_t> counters[2] = {};
@@ -118,14 +146,14 @@ class Team {
 
   void run(Job& job) {
     std::unique_lock<std::mutex> lock(mutex_);
-    while (started_ < job.pass.threads) {
+    while (started_ < job.plan.threads) {
       std::thread thread([this, self = started_] { serve(self); });
       bind(thread, started_);
       thread.detach();
       ++started_;
     }
     job_ = &job;
-    remaining_ = job.pass.threads;
+    remaining_ = job.plan.threads;
     ++generation_;
     posted_.notify_all();
     finished_.wait(lock, [this] { return remaining_ == 0; });
@@ -153,7 +181,7 @@ class Team {
       std::unique_lock<std::mutex> lock(mutex_);
       posted_.wait(lock, [&] { return generation_ != seen; });
       seen = generation_;
-      if (self >= job_->pass.threads) continue;
+      if (self >= job_->plan.threads) continue;
       Job& job = *job_;
       lock.unlock();
       job.work(self);
@@ -184,9 +212,9 @@ Streams::~Streams() {
   for (void* memory : memory_) ::operator delete(memory, kAlignment);
 }
 
-bool Streams::reserve(int streams) {
-  for (int i = 0; i < streams; ++i) {
-    if (memory_[i]) continue;
+bool Streams::reserve(uint32_t streams) {
+  for (int i = 0; i < kMaxStreams; ++i) {
+    if (memory_[i] || !(streams >> i & 1)) continue;
     const size_t bytes = elements_ * sizeof(float) + size_t(i + 1) * kSkew;
     memory_[i] = ::operator new(bytes, kAlignment, std::nothrow);
     if (!memory_[i]) return false;
@@ -199,15 +227,25 @@ bool Streams::reserve(int streams) {
   return true;
 }
 
-double run(const Streams& streams, const Pass& pass) {
-  if (pass.threads > 1) {
-    Job job(streams, pass);
+bool valid(const Pass& pass) {
+  const auto count = [](uint32_t mask) { return __builtin_popcount(mask); };
+  return (pass.reads | pass.updates) >> kMaxStreams == 0 && (pass.reads & pass.updates) == 0 &&
+         count(pass.reads) <= kMaxReads && count(pass.updates) <= kMaxUpdates && pass.every > 0 && pick(pass);
+}
+
+double run(const Streams& streams, const Plan& plan) {
+  Job job(streams, plan);
+  if (plan.threads > 1) {
     Team::instance().run(job);
     return job.seconds;
   }
-  const Sweep sweep = pick(pass);
+  uint32_t check = 0;
   const auto start = std::chrono::steady_clock::now();
-  for (int step = 0; step < pass.steps; ++step) sweep(streams.data(), 0, pass.elements);
+  for (int step = 0; step < plan.steps; ++step) {
+    for (const Bound& pass : job.passes)
+      if (pass.due(step)) check ^= pass.sweep(pass.arrays, 0, plan.elements);
+  }
+  checked = check;
   return seconds_since(start);
 }
 

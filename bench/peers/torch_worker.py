@@ -2,6 +2,7 @@
 
   started                                     -> {"torch": "2.13.0+cpu", "threads": 1}
   {"cmd": "open", "shapes": [[768], ...], "optimizer": "AdamW", "options": {...}, "mode": "fused"}  -> {"parameters": 768}
+  {"cmd": "open", "shapes": [[768, 768], ...], "mode": "products", "dtype": "float32"}: the products of a step of Muon
   {"cmd": "run", "steps": 5}                  -> {"seconds": 0.004}, the time of all steps
   {"cmd": "close"}                            -> {}
   anything that fails                         -> {"error": "..."}
@@ -24,15 +25,50 @@ torch.set_num_threads(THREADS)
 torch.manual_seed(0)
 
 
+def check_bfloat16():
+    """Without instructions for them, torch's products in bfloat16 take a hundred times as long as in float32."""
+    a = torch.ones(256, 256, dtype=torch.bfloat16)
+    torch.mm(a, a)
+    start = time.perf_counter()
+    torch.mm(a, a)
+    gflops = 2 * 256**3 / (time.perf_counter() - start) / 1e9
+    if gflops < 10:
+        raise RuntimeError("products in bfloat16 run at less than 10 GFLOP/s here; --slow times them all the same.")
+
+
+def newton_schulz_products(shapes, dtype, steps=5):
+    """The products X Xt, A A and B X of every step, into arrays that exist."""
+    work = []
+    for rows, cols in shapes:
+        small, large = min(rows, cols), max(rows, cols)
+        x, y = (torch.full((small, large), 1e-3, dtype=dtype) for _ in range(2))
+        a, b = (torch.full((small, small), 1e-3, dtype=dtype) for _ in range(2))
+        work.append((x, y, a, b))
+
+    def step():
+        for x, y, a, b in work:
+            for _ in range(steps):
+                torch.mm(x, x.T, out=a)
+                torch.mm(a, a, out=b)
+                torch.mm(b, x, out=y)
+
+    return step
+
+
 class Worker:
     """Holds the tensors of one set and at most one optimizer over them."""
 
     def __init__(self):
         self.shapes = None
         self.parameters = []
-        self.optimizer = None
+        self.step = None
 
-    def open(self, shapes, optimizer, options, mode):
+    def open(self, shapes, mode, slow, optimizer=None, options=None, dtype=None):
+        if (optimizer == "Muon" or dtype == "bfloat16") and not slow:
+            check_bfloat16()
+        if mode == "products":
+            self.step = newton_schulz_products(shapes, getattr(torch, dtype))
+            return {}
         if shapes != self.shapes:
             self.parameters = []
             for shape in shapes:
@@ -41,18 +77,20 @@ class Worker:
                 self.parameters.append(parameter)
             self.shapes = shapes
         how = {"fused": True} if mode == "fused" else {"foreach": mode == "foreach"}
-        self.optimizer = getattr(torch.optim, optimizer)(self.parameters, **options, **how)
+        if optimizer == "Muon":  # has one implementation
+            how = {}
+        self.step = getattr(torch.optim, optimizer)(self.parameters, **options, **how).step
         return {"parameters": sum(p.numel() for p in self.parameters)}
 
     def run(self, steps):
-        step = self.optimizer.step
+        step = self.step
         start = time.perf_counter()
         for _ in range(steps):
             step()
         return {"seconds": time.perf_counter() - start}
 
     def close(self):
-        self.optimizer = None
+        self.step = None
         gc.collect()
         return {}
 

@@ -7,7 +7,7 @@ import { interleave } from '../../bench/interleave';
 import { main } from '../../bench/main';
 import { parseOptions } from '../../bench/options';
 import { loops } from '../../bench/peers/plain-js';
-import { rules } from '../../bench/rules';
+import { bytesPerParameter, rules } from '../../bench/rules';
 import { median, quantile, ratioByRound } from '../../bench/statistics';
 import { align, block, digits } from '../../bench/table';
 import { makeTensors, workloads } from '../../bench/workloads';
@@ -51,7 +51,22 @@ describe('interleave', () => {
       [0.1, 0.1, 0.1],
       [0.05, 0.05, 0.05],
     ]);
-    expect(visits.join('')).toBe('ab' + 'ab' + 'ba' + 'ab');
+    // The warm-up is one step and seven.
+    expect(visits.join('')).toBe('aabb' + 'ab' + 'ba' + 'ab');
+  });
+
+  test('a visit takes a multiple of the period, and slow steps are warmed by one', async () => {
+    const visits: number[] = [];
+    const run = (seconds: number) => (steps: number) => {
+      visits.push(steps);
+      return steps * seconds;
+    };
+    const schedule = { rounds: 1, visitSeconds: 0.1, period: 6 };
+    const series = await interleave([{ name: 'a', run: run(0.0125) }], schedule);
+    expect(series.map(({ stepsPerRound }) => stepsPerRound)).toEqual([6]);
+    visits.length = 0;
+    await interleave([{ name: 'slow', run: run(3) }], { rounds: 2, visitSeconds: 0.1 });
+    expect(visits).toEqual([1, 1, 1]);
   });
 });
 
@@ -59,20 +74,48 @@ describe('options', () => {
   test('the defaults are the whole benchmark', () => {
     const options = parseOptions([], 8);
     if (options === 'help') throw new Error('no help was asked for');
-    expect(options.rules).toHaveLength(rules.size);
-    expect(options.sets.map(({ name }) => name)).toEqual(['gpt2', 'resnet50', '1000x1000', '100x100']);
+    expect(options.sets.map(({ set }) => set.name)).toEqual(['gpt2', 'resnet50', '1000x1000', '100x100']);
+    const [gpt2, resnet50] = options.sets.map((each) => each.rules.map(({ name }) => name));
+    const others = [...rules.values()].filter(({ products }) => !products);
+    expect(resnet50).toEqual(others.map(({ name }) => name));
+    expect(gpt2).toEqual(others.filter(({ plain }) => !plain).map(({ name }) => name));
     expect(options.threads).toEqual([1, 8]);
     expect(parseOptions(['--threads', 'all,1'], 1)).toMatchObject({ threads: [1] });
   });
 
+  test('a quick run has a row of every rule; --muon is Muon beside torch', () => {
+    const names = (argv: string[]) => {
+      const options = parseOptions(argv, 8);
+      if (options === 'help') throw new Error('no help was asked for');
+      const sets = options.sets.map(({ set }) => set.name);
+      const chosen = new Set(options.sets.flatMap((each) => each.rules.map(({ name }) => name)));
+      return { sets, rules: [...chosen], peers: options.peers };
+    };
+    expect(names(['--quick']).rules.sort()).toEqual([...rules.keys()].sort());
+    expect(names(['--muon'])).toEqual({
+      sets: ['gpt2-layer'],
+      rules: ['muon', 'muon-auto', 'muon-bf16', 'muon-bf16-auto'],
+      peers: ['torch'],
+    });
+    expect(names(['--rules', 'adamw-clip', '--sets', 'gpt2']).rules).toEqual(['adamw-clip']);
+  });
+
   test.each([
     [
+      ['--rules', 'adamw', '--sets', 'gpt2-layer'],
+      "Expected --rules to name Muon's rules, and no others, for the set gpt2-layer.",
+    ],
+    [
+      ['--rules', 'muon', '--sets', 'resnet50'],
+      'Expected --rules to name rules other than Muon for the set resnet50.',
+    ],
+    [
       ['--rule', 'adam'],
-      'Expected one of --rules, --sets, --threads, --rounds, --vs, --pages, --quick, --json, --out, --help but received "--rule".',
+      'Expected one of --rules, --sets, --threads, --rounds, --vs, --pages, --muon, --slow, --quick, --json, --out, --help but received "--rule".',
     ],
     [
       ['adam'],
-      'Expected one of --rules, --sets, --threads, --rounds, --vs, --pages, --quick, --json, --out, --help but received "adam".',
+      'Expected one of --rules, --sets, --threads, --rounds, --vs, --pages, --muon, --slow, --quick, --json, --out, --help but received "adam".',
     ],
     [['--threads', '0'], 'Expected --threads to be a whole number from 1 to 256 or "all" but received "0".'],
     [['--rounds', 'ten'], 'Expected --rounds to be a whole number from 1 to 10000 but received "ten".'],
@@ -87,7 +130,7 @@ describe('options', () => {
   });
 
   test('an unknown rule or set is named, with the known ones', () => {
-    expect(() => parseOptions(['--rules', 'adamx'])).toThrow(/sgd, .*, lion but received "adamx"\.$/);
+    expect(() => parseOptions(['--rules', 'adamx'])).toThrow(/sgd, .*, lion, .* but received "adamx"\.$/);
     expect(() => parseOptions(['--out'])).toThrow(/^[^.]*--out[^.]*\.$/);
   });
 });
@@ -143,6 +186,60 @@ describe('table', () => {
     ]);
     expect(block([])).toBe('');
   });
+});
+
+/** A matrix, with a gradient that Muon can orthogonalize. */
+const matrix = () => [
+  { data: new Float32Array(6), grad: Float32Array.of(1, 2, 3, 4, 5, 7), shape: [2, 3], name: 'hidden' },
+];
+
+test.each([...rules.values()])('the passes of $name move the states it has', (rule) => {
+  const params = matrix();
+  const optimizer = rule.create(params, 1);
+  optimizer.step();
+  const states = Object.values(optimizer.state(params[0]!)).filter((value) => typeof value !== 'number');
+  optimizer.dispose();
+  expect(rule.states).toBe(states.length);
+});
+
+test('bytes a parameter, counted by hand', () => {
+  const bytes = [...rules.values()].map((rule) => [rule.name, bytesPerParameter(rule)]);
+  expect(Object.fromEntries(bytes)).toMatchObject({
+    ...{ sgd: 12, momentum: 20, 'rmsprop-centered': 28, adamw: 28, amsgrad: 36 },
+    // The first pass reads p and g, the second is that of Momentum.
+    lars: 8 + 20,
+    // Reads p, g, m, v and writes m, v; reads p, m, v and writes p.
+    lamb: 24 + 16,
+    // The first does not need p.
+    stableadamw: 20 + 16,
+    // Means of g, RAdam, and the slow weights read and written in every sixth step.
+    ranger: 4 + 28 + 8 / 6,
+    'ranger-uncentered': 28 + 8 / 6,
+    'lookahead-adamw': 28 + 8 / 6,
+    muon: 20,
+    ...{ 'sgd-clip': 16, 'sgd-diagnostics': 12, 'lars-clip': 32, 'lamb-diagnostics': 40 },
+    ...{ 'adamw-scale': 28, 'adamw-clip': 32, 'adamw-skip': 32, 'adamw-diagnostics': 28 },
+  });
+});
+
+test('variants do what their names say', () => {
+  const step = (name: string, grad?: number) => {
+    const params = matrix();
+    if (grad !== undefined) params[0]!.grad[0] = grad;
+    const optimizer = rules.get(name)!.create(params, 1);
+    const result = optimizer.step();
+    optimizer.dispose();
+    return result;
+  };
+  expect(step('adamw').gradNorm).toBeUndefined();
+  for (const name of ['sgd-clip', 'adamw-clip', 'lars-clip'])
+    expect(step(name).gradNorm).toBeCloseTo(10.198, 3);
+  expect(step('adamw-scale', NaN)).toMatchObject({ applied: true });
+  expect(step('adamw-skip', NaN)).toMatchObject({ applied: false });
+  for (const name of ['sgd', 'adamw', 'lamb']) {
+    expect(step(name).tensors).toBeUndefined();
+    expect(Object.keys(step(`${name}-diagnostics`).tensors ?? {})).toEqual(['hidden']);
+  }
 });
 
 test('every optimizer of the library is measured, with the states it has', () => {
@@ -204,6 +301,32 @@ test.each([...rules.values()].filter(({ name }) => loops[name]))(
   },
 );
 
+/** Runs the benchmark into a folder of its own. */
+async function runOf(argv: string[]): Promise<{ lines: string[]; cells: CellResult[] }> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'fused-optim-bench-'));
+  try {
+    const lines: string[] = [];
+    const output = { out: (text: string) => lines.push(text), note: () => undefined, bar: false };
+    const file = path.join(folder, 'result.json');
+    await expect(main([...argv, '--out', file], output)).resolves.toBe(0);
+    const report = JSON.parse(readFileSync(file, 'utf8')) as { cells: CellResult[] };
+    return { lines, cells: report.cells };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("Muon's rules have cells of the same kind, bound by products", async () => {
+  const argv = ['--quick', '--sets', 'matrices-mini', '--rules', 'muon,muon-bf16-auto', '--threads', '1'];
+  const { lines, cells } = await runOf(argv);
+  expect(lines.join('\n')).toMatch(/^matrices-mini: 6 tensors, 196,608 parameters, 1 thread$/m);
+  expect(cells.map(({ rule, bound }) => `${rule} ${bound}`)).toEqual([
+    'muon products',
+    'muon-bf16-auto products',
+  ]);
+  expect(cells[0]!.floors.traffic.ratio.median).toBeGreaterThan(2);
+}, 60_000);
+
 test('a quick run prints a table and leaves its JSON and charts', async () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'fused-optim-bench-'));
   try {
@@ -215,7 +338,7 @@ test('a quick run prints a table and leaves its JSON and charts', async () => {
       '--sets',
       'tiny',
       '--rules',
-      'sgd,adamw',
+      'sgd,adamw,adamw-clip,ranger',
       '--threads',
       '1,2',
       '--vs',
@@ -239,11 +362,11 @@ test('a quick run prints a table and leaves its JSON and charts', async () => {
     });
     const cells = report.cells as CellResult[];
     expect(cells.map(({ rule, threads }) => `${rule} ${threads}`)).toEqual([
-      'sgd 1',
-      'adamw 1',
-      'sgd 2',
-      'adamw 2',
+      ...['sgd 1', 'adamw 1', 'adamw-clip 1', 'ranger 1'],
+      ...['sgd 2', 'adamw 2', 'adamw-clip 2', 'ranger 2'],
     ]);
+    expect(cells[2]?.plain).toEqual({ ...time, rule: 'adamw', ratio: spread });
+    expect(cells[3]!.stepsPerRound % 6).toBe(0);
     expect(cells[1]).toEqual({
       ...time,
       ...{ rule: 'adamw', set: 'tiny', threads: 1, tensors: 4, parameters: 566, bytesPerParameter: 28 },
@@ -254,7 +377,7 @@ test('a quick run prints a table and leaves its JSON and charts', async () => {
       peers: [{ ...time, name: 'plain JavaScript', ratio: spread }],
     });
     expect(cells[0]?.floors.divider).toBeUndefined();
-    expect(cells[2]?.peers).toEqual([]);
+    expect(cells[4]?.peers).toEqual([]);
     for (const name of ['result.svg', 'result.png', 'result-peers.svg']) {
       expect(existsSync(path.join(folder, name))).toBe(true);
     }
