@@ -23,13 +23,6 @@ def newton_schulz(g, a=3.4445, b=-4.7750, c=2.0315, steps=5):
     return x.T if g.size(0) > g.size(1) else x
 
 
-def muon():
-    parameters = [torch.nn.Parameter(torch.randn(shape) * 0.02) for shape in shapes]
-    for parameter, gradient in zip(parameters, gradients):
-        parameter.grad = gradient.clone()
-    return torch.optim.Muon(parameters, lr=1e-4).step
-
-
 def newton_schulz_all(dtype):
     inputs = [g.to(dtypes[dtype]) for g in gradients]
     return lambda: [newton_schulz(g) for g in inputs]
@@ -43,8 +36,6 @@ def product(dtype, m, n, k, symmetric):
 
 
 def make(words):
-    if words[0] == "muon":
-        return muon()
     if words[0] == "ns":
         return newton_schulz_all(words[1])
     return product(words[1], *map(int, words[2:]))
