@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -30,7 +31,9 @@ void Stepper::read_groups(const double* hyper) {
   for (Group& group : groups_) {
     group.hyper = hyper;
     group.mode = group.rule->mode(hyper);
-    group.states = group.rule->uses(group.mode);
+    group.syncs = group.rule->sync(hyper, 1).keeps;
+    group.centralizes = group.rule->centralizes(hyper, std::numeric_limits<int>::max());
+    group.states = group.rule->uses(group.mode) | (group.syncs ? bit(group.rule->slow_state()) : 0u);
     hyper += group.rule->hyper_names.size();
   }
 }
@@ -51,7 +54,8 @@ void Stepper::collect(const StepSettings& settings) {
           {items_.size() - 1, tensor.length, tensor.shape, group.rule->orthogonalization(group.hyper)});
     total_ += tensor.length;
     blocks_ += (tensor.length + kSumBlock - 1) / kSumBlock;
-    if (group.rule->centralizes(group.hyper, tensor.shape.ndim)) rows_ += tensor.shape.rows;
+    if (group.centralizes && group.rule->centralizes(group.hyper, tensor.shape.ndim))
+      rows_ += tensor.shape.rows;
   }
 }
 
@@ -110,7 +114,7 @@ bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) 
   const auto uses = [&](const Tensor& tensor) {
     if (!tensor.args.grad) return 0u;
     const Group& group = groups_[size_t(tensor.group)];
-    const bool slow = settings.lookahead != Lookahead::kOff || group.rule->sync(group.hyper, 1).keeps;
+    const bool slow = settings.lookahead != Lookahead::kOff;
     return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
   };
   return tensors_.ensure_states(
@@ -164,9 +168,9 @@ void Stepper::prepare(const StepSettings& settings) {
     }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);
-    item.sync = rule.sync(group.hyper, double(tensor.step));
+    if (group.syncs) item.sync = rule.sync(group.hyper, double(tensor.step));
     if (settings.lookahead == Lookahead::kSync) item.sync = {true, true, settings.lookahead_alpha};
-    if (!rule.centralizes(group.hyper, tensor.shape.ndim)) continue;
+    if (!group.centralizes || !rule.centralizes(group.hyper, tensor.shape.ndim)) continue;
     item.means = means_.data() + row;
     row += tensor.shape.rows;
   }

@@ -51,7 +51,7 @@ class Stepper {
           std::unique_ptr<Matmul> matmul = nullptr);
 
   // Groups come in the order of their rows of hyper-parameters.
-  void add_group(int rule) { groups_.push_back({rules_[size_t(rule)], nullptr, 0, 0}); }
+  void add_group(int rule) { groups_.push_back({rules_[size_t(rule)], nullptr, 0, 0, false, false}); }
   size_t groups() const { return groups_.size(); }
   const RuleInfo& rule_of(size_t group) const { return *groups_[group].rule; }
   // Doubles in all groups' rows together.
@@ -86,7 +86,8 @@ class Stepper {
     const RuleInfo* rule;
     const double* hyper;
     int mode;
-    unsigned states;
+    unsigned states;          // the slow weights of the rule's own Lookahead among them
+    bool syncs, centralizes;  // whether the rule does so at any step, to tensors of enough axes
   };
   // One tensor's part of a step.
   struct Item {

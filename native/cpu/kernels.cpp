@@ -124,8 +124,8 @@ struct Sums {
     int part;
     size_t n;
     FO_FN V valid(const Part& at, V a) { return at.n < V::N ? first(a, at.n) : a; }
-    void square(int k, V a) { Sum::add_square(all.lanes[k][part], valid(*this, a)); }
-    void plain(int k, V a) { Sum::add(all.lanes[k][part], valid(*this, a)); }
+    FO_INLINE void square(int k, V a) { Sum::add_square(all.lanes[k][part], valid(*this, a)); }
+    FO_INLINE void plain(int k, V a) { Sum::add(all.lanes[k][part], valid(*this, a)); }
   };
 
   // Adds the lanes up as a tree.
@@ -160,7 +160,7 @@ void measure(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
   const GradFactors f(grad);
   const typename L::Streams t(tensor, begin);
   S sums;
-  S::sweep(sums, count, [&](size_t i, typename S::Part part) {
+  S::sweep(sums, count, [&](size_t i, typename S::Part part) FO_INLINE {
     L x;
     if (part.n == V::N) {
       L::load(x, t, i);
@@ -189,7 +189,8 @@ void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
       extras.sync ? static_cast<typename Row::State*>(tensor.states[Rule::kStates]) + begin : nullptr;
   const bool watch = extras.sums;
   S sums;
-  const auto one = [&](size_t i, typename S::Part part, auto... n) {
+  // Calls add(sum, what is squared) for one vector.
+  const auto one = [&](size_t i, const auto& add, auto... n) FO_INLINE {
     L x;
     L::load(x, t, i, n...);
     const V before = x.p, unscaled = f.unscale * x.g;
@@ -200,16 +201,34 @@ void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
       V::store(slow + i, x.p, n...);
     }
     L::store(t, i, x, n...);
-    if (!watch) return;
-    part.square(fo::kGradSquares, unscaled);
-    part.square(fo::kUpdateSquares, x.p - before);
-    part.square(fo::kParamSquares, before);
+    add(fo::kGradSquares, unscaled);
+    add(fo::kUpdateSquares, x.p - before);
+    add(fo::kParamSquares, before);
   };
-  S::sweep(sums, count, [&](size_t i, typename S::Part part) {
-    if (part.n == V::N) {
-      one(i, part);
+  const auto nothing = [](int, V) FO_INLINE {};
+  // Some squares are added up in float before they join a sum in double: converting each would take longer
+  // than the memory.
+  constexpr int kParts = S::kParts, kGroup = 8;
+  size_t i = 0;
+  for (; watch && i + kGroup * fo::kSumLanes <= count; i += kGroup * fo::kSumLanes) {
+    V squares[fo::kObservedSums][kParts];
+    for (auto& sum : squares)
+      for (V& q : sum) q = V(0.f);
+    for (size_t g = 0; g < kGroup; ++g) {
+      for (size_t part = 0; part < kParts; ++part) {
+        one(i + g * fo::kSumLanes + part * V::N,
+            [&squares, part](int sum, V a) FO_INLINE { squares[sum][part] = fma(a, a, squares[sum][part]); });
+      }
+    }
+    for (int sum = 0; sum < fo::kObservedSums; ++sum)
+      for (int part = 0; part < kParts; ++part) Sum::add(sums.lanes[sum][part], squares[sum][part]);
+  }
+  S::sweep(sums, count - i, [&](size_t j, typename S::Part part) FO_INLINE {
+    const auto add = [&](int sum, V a) FO_INLINE { part.square(sum, a); };
+    if (part.n < V::N) {
+      watch ? one(i + j, add, part.n) : one(i + j, nothing, part.n);
     } else {
-      one(i, part, part.n);
+      watch ? one(i + j, add) : one(i + j, nothing);
     }
   });
   if (watch) sums.finish(extras.sums);
