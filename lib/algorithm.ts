@@ -16,6 +16,8 @@ export interface Definition {
   /** The row of native/rules/rules.h that computes it. */
   readonly rule: string;
   readonly options: OptionTable;
+  /** Whether the rule keeps slow weights of its own, as a Lookahead around an optimizer does. */
+  readonly slow?: boolean;
   /** Hyper-parameters of the rule that this class sets itself. */
   readonly fixed?: Readonly<Record<string, number>>;
   /** For options users may expect here but find elsewhere: the end of the error sentence. */
@@ -60,6 +62,9 @@ export interface Algorithm extends Definition {
   readonly scalars: readonly string[];
 }
 
+/** The state that Lookahead and Ranger keep after a rule's own. */
+export const slowName = 'slow';
+
 export const camel = (name: string): string =>
   name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
@@ -72,19 +77,33 @@ const pairs: Readonly<Record<string, readonly [string, number]>> = {
 const placeOf = ([triple = '', letter = '']: readonly string[]): number =>
   3 * Number(triple) + 'abc'.indexOf(letter);
 
+/** A function of one value that remembers its last result. */
+function remembering<T>(compute: (value: unknown) => T): (value: unknown) => T {
+  let last: { readonly value: unknown; readonly result: T } | undefined;
+  return (value) => {
+    if (!last || last.value !== value) last = { value, result: compute(value) };
+    return last.result;
+  };
+}
+
 /** Finds the option behind each hyper-parameter the rule names, so that neither list is kept by hand. */
 export function resolve(definition: Definition): Algorithm {
   const rule = native().addon.rules[definition.rule];
   if (!rule) throw new Error(`The native binary has no rule "${definition.rule}": build it again.`);
   const options: OptionTable = { ...definition.options, maximize: flag(false) };
   const { fixed = {} } = definition;
+  // Many hyper-parameters may read one list, which is made once for all of them.
+  const lists = new Map(
+    Object.entries(options).map(([name, { numbers }]) => [name, numbers && remembering(numbers)]),
+  );
   const hyper = rule.hyper.map((native) => {
     const [name = '', ...place] = camel(native).split('.');
     if (name in fixed) return () => fixed[name]!;
     const [option, index] = pairs[name] ?? [name, place.length > 0 ? placeOf(place) : undefined];
     if (!(option in options))
       throw new Error(`${definition.className} has no option for the hyper-parameter ${name}.`);
-    const { number = Number, numbers } = options[option]!;
+    const { number = Number } = options[option]!;
+    const numbers = lists.get(option);
     return (values: Readonly<Record<string, unknown>>) => {
       const value = values[option];
       if (index === undefined) return number(value);

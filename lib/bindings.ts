@@ -1,3 +1,4 @@
+import { slowName } from './algorithm';
 import type { Group } from './group';
 import type { Conflict, Stepper } from './native';
 import { checkArray, dimsOf, isFloat32Array, type Identity, type Parameter } from './parameter';
@@ -195,7 +196,7 @@ export class Bindings {
     return this.slots.map((slot) => {
       const given = state[slot.name]!;
       const { states, scalars } = groups[slot.group]!.algorithm;
-      const names = [...states, 'slow'];
+      const names = [...states, slowName];
       const arrays = names.map((name) => {
         const array = given[name] as Float32Array | undefined;
         return array && own.has(array.buffer) ? array.slice() : array;

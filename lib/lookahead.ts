@@ -82,9 +82,9 @@ export class Lookahead<O extends object = object> {
       checkChoice(innerStateOnSync, policies, 'innerStateOnSync of Lookahead'),
     );
     const { className } = inner;
-    if (className === 'Ranger')
+    if (inner.keepsSlow)
       throw new TypeError(
-        'Expected inner of Lookahead to be without slow weights but received Ranger, which has its own.',
+        `Expected inner of Lookahead to be without slow weights but received ${className}, which has its own.`,
       );
     if (inner.attached)
       throw new TypeError(`Expected ${className} to be in one Lookahead but it is in another already.`);

@@ -281,6 +281,10 @@ export abstract class Optimizer<O extends object = object> {
     return this.#ahead;
   }
   /** @internal */
+  get keepsSlow(): boolean {
+    return this.#algorithms.some(({ slow }) => slow);
+  }
+  /** @internal */
   get className(): string {
     return this.#definition.className;
   }

@@ -1,4 +1,5 @@
 import { atLeast0, flag, read } from './fields';
+import { listOf } from './group';
 import { isEmbeddingName, isNormOrBiasName } from './names';
 import { ParamGroupList, type GroupEntry } from './param-group-list';
 import type { Parameter } from './parameter';
@@ -58,7 +59,7 @@ export function noDecay(
     embeddings: { check: flag, fallback: true },
     also: { check: rulesOf, fallback: [] },
   });
-  const list = listOf(params, 'params of noDecay');
+  const list = parametersOf(params, 'params of noDecay');
   for (const rule of also) if (!list.some(rule.matches)) throw unmatched(`${rule.text} in also of noDecay`);
   const isFree = (parameter: Parameter): boolean => {
     const { name = '', shape, role } = parameter;
@@ -104,7 +105,7 @@ export function groupsByName<O extends object>(
     return [rule, { label: rule.text, params: [], options: checked }];
   });
   const others: GroupEntry<O> = { label: 'rest', params: [], options: rest };
-  const list = listOf(params, 'params of groupsByName');
+  const list = parametersOf(params, 'params of groupsByName');
   for (const parameter of list) {
     const entry = entries.find(([rule]) => rule.matches(parameter))?.[1] ?? others;
     entry.params.push(parameter);
@@ -124,23 +125,13 @@ function unmatched(what: string, taken = false): RangeError {
   return new RangeError(`Expected ${what} to get at least one parameter but ${why}.`);
 }
 
-function listOf(given: unknown, what: string): Parameter[] {
-  if (
-    typeof given !== 'object' ||
-    given === null ||
-    !(Symbol.iterator in given) ||
-    ArrayBuffer.isView(given)
-  ) {
-    throw expectedType(what, 'an iterable of parameters', given);
-  }
-  const list = [...(given as Iterable<unknown>)];
-  if (list.length === 0)
-    throw new RangeError(`Expected ${what} to hold at least one parameter but received none.`);
+function parametersOf(given: unknown, what: string): Parameter[] {
+  const list = listOf<Parameter>(given, what);
   list.forEach((entry, i) => {
     if (typeof entry !== 'object' || entry === null || !('data' in entry))
       throw expectedType(`entry ${i} of ${what}`, 'a parameter with data', entry);
   });
-  return list as Parameter[];
+  return list;
 }
 
 function entriesOf(rules: unknown): (readonly [unknown, unknown])[] {

@@ -1,3 +1,4 @@
+import { slowName } from './algorithm';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Route } from './muon/routing';
@@ -130,7 +131,7 @@ function checkLookahead(given: unknown, className: string, ahead: Ahead | undefi
 function checkTensor(entry: unknown, tensor: Expected, { algorithm }: Group, lookahead: boolean): void {
   const { name, length } = tensor;
   const given = entry as Readonly<Record<string, unknown>>;
-  const slow = lookahead || algorithm.rule === 'ranger' ? ['slow'] : [];
+  const slow = lookahead || algorithm.slow ? [slowName] : [];
   const states = [...algorithm.states, ...slow];
   if (!isCount(given.step)) throw expectedType(`step of "${name}"`, 'an integer >= 0', given.step);
   for (const [key, value] of Object.entries(given)) {

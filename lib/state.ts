@@ -1,3 +1,4 @@
+import { slowName } from './algorithm';
 import type { Bindings, Slot } from './bindings';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
@@ -22,9 +23,6 @@ export interface Parts {
   readonly ahead: Ahead | undefined;
   readonly scaler: LossScaler | undefined;
 }
-
-/** What Lookahead and Ranger keep beside a rule's own states. */
-export const slowName = 'slow';
 
 export function noMemory(bytes: number, className: string): RangeError {
   return new RangeError(

@@ -59,6 +59,7 @@ function suits(
 const definition = {
   className: 'Ranger',
   rule: 'ranger',
+  slow: true,
   options: {
     lr: nonNegative(1e-3),
     betas: betas([0.95, 0.999]),
