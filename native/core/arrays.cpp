@@ -40,7 +40,7 @@ void transform(const RuleKernels& kernels, const RuleInfo& helper, int threads,
     alignas(16) unsigned char coef[kMaxCoefBytes];
     const double hyper[] = {0, values[i]};  // what is common to all rules comes first
     static_assert(kCommonHypers == 1, "the row of a helper");
-    helper.prepare(hyper, 1, nullptr, coef);
+    helper.f32.prepare(hyper, 1, nullptr, coef);
     kernels.update[0](args_of(arrays[i]), from, to - from, kAsIs, coef);
   });
 }

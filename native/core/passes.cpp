@@ -115,8 +115,8 @@ void Stepper::measure() {
     if (!needs_sums(item)) continue;
     double sums[kMaxSums];
     for (int k = 0; k < kMaxSums; ++k) sums[k] = total(item, k);
-    const Whole whole{sums, double(item.tensor->length), item.tensor->shape.ndim};
-    item.trust_ratio = item.group->rule->whole(item.group->hyper, whole, coefs_[item.coef].bytes);
+    const Whole<double> whole{sums, double(item.tensor->length), item.tensor->shape.ndim};
+    item.trust_ratio = item.group->rule->f32.whole(item.group->hyper, whole, coefs_[item.coef].bytes);
   }
 }
 
@@ -134,7 +134,7 @@ void Stepper::update(const StepSettings& settings) {
     }
   };
   const auto observe = [&](const Item& item, uint64_t from, uint64_t to, double* sums) {
-    if (item.group->rule->fit) return;
+    if (item.group->rule->orthogonalization) return;
     const Extras extras{item.sync.due, float(item.sync.alpha), sums};
     const ObserveKernel kernel = kernels_of(*item.group).observe[item.group->mode];
     by_row(item, from, to, [&](uint64_t begin, uint64_t end, const GradArgs& grad) {
@@ -147,7 +147,7 @@ void Stepper::update(const StepSettings& settings) {
     sweep(items_, total_, threads_, kCutAlign, [&](const Item& item, uint64_t from, uint64_t to) {
       if (&item != &items_.back()) prefetch(*(&item + 1)->tensor);
       if (item.sync.due) return observe(item, from, to, nullptr);
-      if (item.group->rule->fit) return;
+      if (item.group->rule->orthogonalization) return;
       const UpdateKernel kernel = kernels_of(*item.group).update[item.group->mode];
       by_row(item, from, to, [&](uint64_t begin, uint64_t end, const GradArgs& grad) {
         kernel(item.tensor->args, begin, end - begin, grad, coefs_[item.coef].bytes);
@@ -200,7 +200,7 @@ void Stepper::report() {
   reports_.clear();
   for (const Item& item : items_) {
     const auto norm = [&](int sum) { return std::sqrt(total(item, sum)); };
-    const bool apart = item.group->rule->fit && item.length > 0;
+    const bool apart = item.group->rule->orthogonalization && item.length > 0;
     reports_.push_back({apart ? std::sqrt(item.grad_squares) : norm(kGradSquares), norm(kUpdateSquares),
                         norm(kParamSquares), item.trust_ratio, item.orthogonality_error});
   }

@@ -14,14 +14,33 @@ const typename R::Hyper& own(const double* hyper) {
   return *reinterpret_cast<const typename R::Hyper*>(hyper + kCommonHypers);
 }
 
+template <class R, class Real>
+RuleMath math_of() {
+  using Coef = typename R::template Coef<Real>;
+  static_assert(sizeof(Coef) <= kMaxCoefBytes && std::is_trivially_copyable<Coef>::value,
+                "Coef is copied as bytes");
+  RuleMath math{};
+  math.prepare = [](const double* h, double t, double* scalars, void* coef) {
+    new (coef) Coef(R::template prepare<Real>(own<R>(h), t, scalars));
+  };
+  if constexpr (R::kSums > 0) {
+    math.whole = [](const double* h, const Whole<double>& tensor, void* coef) {
+      return R::whole(own<R>(h), tensor, *static_cast<Coef*>(coef));
+    };
+  }
+  if constexpr (R::kOrthogonalizes) {
+    math.fit = [](const double* h, double out, double in, void* coef) {
+      R::fit(own<R>(h), out, in, *static_cast<Coef*>(coef));
+    };
+  }
+  return math;
+}
+
 template <class R>
 RuleInfo describe(const char* name, int index, bool is_optimizer) {
   constexpr size_t kHypers = sizeof(R::hyper_names) / sizeof(R::hyper_names[0]);
   static_assert(sizeof(typename R::Hyper) == kHypers * sizeof(double),
                 "hyper_names must name every field of Hyper");
-  static_assert(
-      sizeof(typename R::Coef) <= kMaxCoefBytes && std::is_trivially_copyable<typename R::Coef>::value,
-      "Coef is copied as bytes");
   static_assert(
       R::kStates < kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars && R::kSums <= kMaxSums,
       "raise the limits");
@@ -42,20 +61,10 @@ RuleInfo describe(const char* name, int index, bool is_optimizer) {
   info.mode = [](const double* h) { return R::mode(own<R>(h)); };
   info.uses = [](int mode) { return R::uses(mode) & (bit(R::kStates) - 1); };
   info.initial = [](const double* h, int state) { return R::initial(own<R>(h), state); };
-  info.prepare = [](const double* h, double t, double* scalars, void* coef) {
-    new (coef) typename R::Coef(R::prepare(own<R>(h), t, scalars));
-  };
-  if constexpr (R::kSums > 0) {
-    info.whole = [](const double* h, const Whole& tensor, void* coef) {
-      return R::whole(own<R>(h), tensor, *static_cast<typename R::Coef*>(coef));
-    };
-  }
-  if constexpr (R::kOrthogonalizes) {
+  info.f32 = math_of<R, float>();
+  info.f64 = math_of<R, double>();
+  if constexpr (R::kOrthogonalizes)
     info.orthogonalization = [](const double* h) { return R::orthogonalization(own<R>(h)); };
-    info.fit = [](const double* h, double out, double in, void* coef) {
-      R::fit(own<R>(h), out, in, *static_cast<typename R::Coef*>(coef));
-    };
-  }
   info.centralizes = [](const double* h, int ndim) { return R::centralizes(own<R>(h), ndim); };
   info.sync = [](const double* h, double t) { return R::sync(own<R>(h), t); };
   return info;

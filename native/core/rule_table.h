@@ -9,6 +9,16 @@
 
 namespace fo {
 
+// Coefficients: copied as bytes into kernels of one precision.
+struct RuleMath {
+  // Fills `coef` for a tensor at step t (1 on its first) and moves its scalars on.
+  void (*prepare)(const double* hyper, double t, double* scalars, void* coef);
+  // Norm rules: turns the sums of the first pass into coefficients; returns the trust ratio.
+  double (*whole)(const double* hyper, const Whole<double>& tensor, void* coef);
+  // Muon: scales the step to a matrix of `out` by `in`.
+  void (*fit)(const double* hyper, double out, double in, void* coef);
+};
+
 struct RuleInfo {
   const char* name;
   int index;                             // row in the kernel tables
@@ -24,14 +34,10 @@ struct RuleInfo {
   int (*mode)(const double* hyper);
   unsigned (*uses)(int mode);
   double (*initial)(const double* hyper, int state);
-  // Fills `coef` for a tensor at step t (1 on its first) and moves its scalars on.
-  void (*prepare)(const double* hyper, double t, double* scalars, void* coef);
-  // Turns the sums of the first pass into coefficients; returns the trust ratio.
-  double (*whole)(const double* hyper, const Whole& tensor, void* coef);
+  RuleMath f32, f64;  // by the precision of its coefficients
   bool (*centralizes)(const double* hyper, int ndim);
-  // Muon's, null for all others: how it orthogonalizes, and what follows for a matrix of `out` by `in`.
+  // Muon's, null for all others: how it orthogonalizes.
   Orthogonalization (*orthogonalization)(const double* hyper);
-  void (*fit)(const double* hyper, double out, double in, void* coef);
   Sync (*sync)(const double* hyper, double t);
 
   // Slow weights follow the rule's own states.

@@ -151,20 +151,20 @@ void Stepper::prepare(const StepSettings& settings) {
     const Group& group = *item.group;
     const RuleInfo& rule = *group.rule;
     ++tensor.step;
-    const bool shared = rule.sums == 0 && !rule.fit && last && last->group == tensor.group &&
+    const bool shared = rule.sums == 0 && !rule.orthogonalization && last && last->group == tensor.group &&
                         last->step == tensor.step && std::equal(before, before + kMaxScalars, tensor.scalars);
     if (!shared) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
       coefs_.emplace_back();
-      rule.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
+      rule.f32.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
-    if (rule.fit) {
+    if (rule.orthogonalization) {
       const Shape& shape = tensor.shape;
       const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
       const double split = rule.orthogonalization(group.hyper).split;
-      rule.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
+      rule.f32.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
     }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);

@@ -14,10 +14,14 @@ using FO_ISA::V;
 
 template <class P, class G, class S>
 struct Row {
+  using Real = P;  // what is computed in
   using Param = P;
   using Grad = G;
   using State = S;
 };
+
+template <class Rule, class Row>
+using CoefOf = typename Rule::template Coef<typename Row::Real>;
 
 // A gradient's factors, a vector each.
 struct GradFactors {
@@ -62,7 +66,7 @@ struct Lanes {
     if constexpr (Rule::kCentralizes) return g - f.shift;
     return g;
   }
-  FO_FN void update(Lanes& x, const GradFactors& f, const typename Rule::Coef& c) {
+  FO_FN void update(Lanes& x, const GradFactors& f, const CoefOf<Rule, Row>& c) {
     Rule::template update<M>(x.p, gradient(x, f), x.s, c);
   }
   template <class... Count>
@@ -84,7 +88,7 @@ void update(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::
   using L = Lanes<Rule, Row, M>;
   // Copies, not references: a float store could alias them, and every coefficient would be reloaded in the
   // loop.
-  const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
+  const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
   const GradFactors f(grad);
   const typename L::Streams t(tensor, begin);
 
@@ -156,7 +160,7 @@ void measure(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
              const void* coef, double* totals) {
   using L = Lanes<Rule, Row, M>;
   using S = Sums<Rule::kSums>;
-  const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
+  const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
   const GradFactors f(grad);
   const typename L::Streams t(tensor, begin);
   S sums;
@@ -181,7 +185,7 @@ void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
              const void* coef, const fo::Extras& extras) {
   using L = Lanes<Rule, Row, M>;
   using S = Sums<fo::kObservedSums>;
-  const typename Rule::Coef c = *static_cast<const typename Rule::Coef*>(coef);
+  const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
   const GradFactors f(grad);
   const typename L::Streams t(tensor, begin);
   const V alpha(extras.alpha);

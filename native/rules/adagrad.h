@@ -7,8 +7,9 @@ struct AdaGrad : Rule {
   struct Hyper {
     double lr, lr_decay, weight_decay, initial_accumulator_value, eps, eps_inside_sqrt;
   };
+  template <class R>
   struct Coef {
-    float l2, step, eps_inside, eps_outside;
+    R l2, step, eps_inside, eps_outside;
   };
 
   static constexpr const char* hyper_names[] = {
@@ -17,13 +18,14 @@ struct AdaGrad : Rule {
 
   static double initial(const Hyper& h, int) { return h.initial_accumulator_value; }
 
-  static Coef prepare(const Hyper& h, double t, double*) {
-    return {float(h.weight_decay), float(-h.lr / (1 + (t - 1) * h.lr_decay)),
-            h.eps_inside_sqrt ? float(h.eps) : 0.f, h.eps_inside_sqrt ? 0.f : float(h.eps)};
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double*) {
+    return {R(h.weight_decay), R(-h.lr / (1 + (t - 1) * h.lr_decay)), h.eps_inside_sqrt ? R(h.eps) : R(0),
+            h.eps_inside_sqrt ? R(0) : R(h.eps)};
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     g = coupled(g, p, c.l2);
     s[sum] = fma(g, g, s[sum]);
     p = fma(c.step, g / (sqrt(s[sum] + c.eps_inside) + c.eps_outside), p);

@@ -11,8 +11,9 @@ struct Adam : Rule {
   struct Hyper {
     double lr, beta1, beta2, eps, weight_decay, amsgrad;
   };
+  template <class R>
   struct Coef {
-    float l2, beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step;
+    R l2, beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step;
   };
 
   static constexpr const char* hyper_names[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "amsgrad"};
@@ -26,15 +27,15 @@ struct Adam : Rule {
     return bit(exp_avg) | bit(exp_avg_sq) | (mode == kAmsgrad ? bit(max_exp_avg_sq) : 0);
   }
 
-  static Coef prepare(const Hyper& h, double t, double*) {
-    const double bias1 = 1 - std::pow(h.beta1, t), bias2 = 1 - std::pow(h.beta2, t);
-    return {float(h.weight_decay), float(h.beta1),      float(1 - h.beta1),
-            float(h.beta2),        float(1 - h.beta2),  float(1 / std::sqrt(bias2)),
-            float(h.eps),          float(-h.lr / bias1)};
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double*) {
+    const double bias1 = 1 - power(h.beta1, t), bias2 = 1 - power(h.beta2, t);
+    return {R(h.weight_decay),       R(h.beta1), R(1 - h.beta1),  R(h.beta2), R(1 - h.beta2),
+            R(1 / std::sqrt(bias2)), R(h.eps),   R(-h.lr / bias1)};
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     V &m = s[exp_avg], &v = s[exp_avg_sq];
     g = coupled(g, p, c.l2);
     m = fma(c.beta1, m, c.beta1_c * g);

@@ -13,12 +13,15 @@ struct LARS : Rule {
   enum Sum { weight_squares, grad_squares, kSumCount };
   static constexpr int kModes = 2;
   static constexpr int kSums = kSumCount;
-  struct Hyper {
-    double lr, momentum, dampening, nesterov, weight_decay, trust_coefficient, eps, trust_clip, always_adapt,
+  template <class T>
+  struct HyperOf {
+    T lr, momentum, dampening, nesterov, weight_decay, trust_coefficient, eps, trust_clip, always_adapt,
         skip1d, trust_norm, lr_in_momentum;
   };
+  using Hyper = HyperOf<double>;
+  template <class R>
   struct Coef {
-    float decay_in_norm, decay, ratio, momentum, inflow, look_ahead, step;
+    R decay_in_norm, decay, ratio, momentum, inflow, look_ahead, step;
   };
 
   static constexpr const char* hyper_names[] = {
@@ -32,45 +35,47 @@ struct LARS : Rule {
   }
   static constexpr unsigned uses(int mode) { return mode == kMomentum ? bit(momentum_buffer) : 0; }
 
-  static Coef prepare(const Hyper& h, double t, double*) {
-    Coef c{};
-    c.decay_in_norm = h.trust_norm == kUpdate ? float(h.weight_decay) : 0.f;
-    c.decay = float(h.weight_decay);
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double*) {
+    Coef<R> c{};
+    c.decay_in_norm = h.trust_norm == kUpdate ? R(h.weight_decay) : R(0);
+    c.decay = R(h.weight_decay);
     c.ratio = 1;
-    c.momentum = float(h.momentum);
-    c.inflow = t == 1 ? 1.f : float(1 - h.dampening);  // the buffer starts as the scaled gradient itself
-    c.step = float(-h.lr);
-    if (h.lr_in_momentum) c.inflow = float(-h.lr), c.step = 1;
-    c.look_ahead = h.nesterov ? 1.f : 0.f;
+    c.momentum = R(h.momentum);
+    c.inflow = t == 1 ? R(1) : R(1 - h.dampening);  // the buffer starts as the scaled gradient itself
+    c.step = R(-h.lr);
+    if (h.lr_in_momentum) c.inflow = R(-h.lr), c.step = 1;
+    c.look_ahead = h.nesterov ? R(1) : R(0);
     return c;
   }
 
-  template <int M, class V, class Sums>
-  FO_FN void measure(V p, V g, V*, const Coef& c, Sums& sums) {
+  template <int M, class V, class Sums, class R>
+  FO_FN void measure(V p, V g, V*, const Coef<R>& c, Sums& sums) {
     sums.square(weight_squares, p);
     sums.square(grad_squares, coupled(g, p, c.decay_in_norm));
   }
 
   // Returns the trust ratio.
-  static double whole(const Hyper& h, const Whole& tensor, Coef& c) {
+  template <class T, class R>
+  FO_HD T whole(const HyperOf<T>& h, const Whole<T>& tensor, Coef<R>& c) {
     if (h.skip1d && tensor.ndim <= 1) {
       c.decay = 0;
       return 1;
     }
     if (h.weight_decay == 0 && !h.always_adapt) return 1;
-    const double weight = std::sqrt(tensor.sums[weight_squares]), grad = std::sqrt(tensor.sums[grad_squares]);
-    double ratio = 1;
+    const T weight = std::sqrt(tensor.sums[weight_squares]), grad = std::sqrt(tensor.sums[grad_squares]);
+    T ratio = 1;
     if (weight > 0 && grad > 0) {
-      const double decayed = h.trust_norm == kUpdate ? 0 : h.weight_decay * weight;
+      const T decayed = h.trust_norm == kUpdate ? T(0) : h.weight_decay * weight;
       ratio = h.trust_coefficient * weight / (grad + decayed + h.eps);
     }
-    if (h.trust_clip) ratio = h.lr > 0 ? std::min(ratio / h.lr, 1.) : 1;
-    c.ratio = float(ratio);
+    if (h.trust_clip) ratio = h.lr > 0 ? std::min(ratio / h.lr, T(1)) : T(1);
+    c.ratio = R(ratio);
     return ratio;
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     g = c.ratio * coupled(g, p, c.decay);
     if constexpr (M == kPlain) {
       p = fma(c.step, g, p);

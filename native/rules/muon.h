@@ -16,8 +16,9 @@ struct Muon : Rule {
     double lr, momentum, nesterov, weight_decay, adjust_lr, split, ns_steps, ns_eps, ns_dtype, ns_form,
         ns_coefficients[3 * kMaxTriples];
   };
+  template <class R>
   struct Coef {
-    float momentum, inflow, look_ahead, keep, step;
+    R momentum, inflow, look_ahead, keep, step;
   };
 
 #define FO_TRIPLE(i) "ns_coefficients." #i ".a", "ns_coefficients." #i ".b", "ns_coefficients." #i ".c"
@@ -30,13 +31,14 @@ struct Muon : Rule {
   static constexpr const char* state_names[] = {"momentum_buffer"};
   static constexpr unsigned measure_writes(int) { return bit(momentum_buffer); }
 
-  static Coef prepare(const Hyper& h, double, double*) {
-    return {float(h.momentum), float(1 - h.momentum), h.nesterov ? 1.f : 0.f,
-            float(1 - h.lr * h.weight_decay), float(-h.lr)};
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double, double*) {
+    return {R(h.momentum), R(1 - h.momentum), h.nesterov ? R(1) : R(0), R(1 - h.lr * h.weight_decay),
+            R(-h.lr)};
   }
 
   // What the learning rate is multiplied by for a matrix of `out` rows and `in` columns.
-  static double scale(double kind, double out, double in) {
+  FO_HD double scale(double kind, double out, double in) {
     if (kind == kOriginal) return std::sqrt(std::max(1., out / in));
     if (kind == kMatchRmsAdamw) return 0.2 * std::sqrt(std::max(out, in));
     return kind == kRmsToRms ? std::sqrt(out / in) : 1;
@@ -45,13 +47,14 @@ struct Muon : Rule {
     return {int(h.ns_steps),   h.ns_eps,    h.ns_dtype != 0, int(h.ns_form),
             h.ns_coefficients, kMaxTriples, int(h.split)};
   }
-  static void fit(const Hyper& h, double out, double in, Coef& c) {
-    c.step = float(-h.lr * scale(h.adjust_lr, out, in));
+  template <class R>
+  FO_HD void fit(const Hyper& h, double out, double in, Coef<R>& c) {
+    c.step = R(-h.lr * scale(h.adjust_lr, out, in));
   }
 
   // g: the orthogonalized direction.
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V*, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V*, const Coef<R>& c) {
     p = fma(c.step, g, c.keep * p);
   }
 };
@@ -59,8 +62,8 @@ struct Muon : Rule {
 // p: where the direction goes.
 struct MuonMomentum : Muon {
   static constexpr unsigned measure_writes(int) { return 0; }
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     V& b = s[momentum_buffer];
     b = fma(c.inflow, g - b, b);
     p = b;

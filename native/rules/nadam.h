@@ -10,9 +10,10 @@ struct NAdam : Rule {
   struct Hyper {
     double lr, beta1, beta2, eps, momentum_decay, weight_decay, decoupled_weight_decay;
   };
+  template <class R>
   struct Coef {
-    Decay decay;
-    float beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step_g, step_m;
+    Decay<R> decay;
+    R beta1, beta1_c, beta2, beta2_c, inv_bias2_sqrt, eps, step_g, step_m;
   };
 
   static constexpr const char* hyper_names[] = {
@@ -21,23 +22,24 @@ struct NAdam : Rule {
   static constexpr const char* scalar_names[] = {"mu_product"};
   static constexpr double scalar_initial[] = {1};
 
-  static Coef prepare(const Hyper& h, double t, double* scalars) {
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double* scalars) {
     const double mu = h.beta1 * (1 - 0.5 * std::pow(0.96, t * h.momentum_decay));
     const double mu_next = h.beta1 * (1 - 0.5 * std::pow(0.96, (t + 1) * h.momentum_decay));
     const double mu_product = scalars[0] *= mu;
-    return {decay_of(h.lr, h.weight_decay, h.decoupled_weight_decay),
-            float(h.beta1),
-            float(1 - h.beta1),
-            float(h.beta2),
-            float(1 - h.beta2),
-            float(1 / std::sqrt(1 - std::pow(h.beta2, t))),
-            float(h.eps),
-            float(-h.lr * (1 - mu) / (1 - mu_product)),
-            float(-h.lr * mu_next / (1 - mu_product * mu_next))};
+    return {decay_of<R>(h.lr, h.weight_decay, h.decoupled_weight_decay),
+            R(h.beta1),
+            R(1 - h.beta1),
+            R(h.beta2),
+            R(1 - h.beta2),
+            R(1 / std::sqrt(1 - power(h.beta2, t))),
+            R(h.eps),
+            R(-h.lr * (1 - mu) / (1 - mu_product)),
+            R(-h.lr * mu_next / (1 - mu_product * mu_next))};
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     V &m = s[exp_avg], &v = s[exp_avg_sq];
     g = coupled(g, p, c.decay.l2);
     m = fma(c.beta1, m, c.beta1_c * g);

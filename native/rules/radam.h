@@ -10,9 +10,10 @@ struct RAdam : Rule {
   struct Hyper {
     double lr, beta1, beta2, eps, weight_decay, decoupled_weight_decay, rho_threshold, degenerate_to_sgd;
   };
+  template <class R>
   struct Coef {
-    Decay decay;
-    float beta1, beta1_c, beta2, beta2_c, eps, step;
+    Decay<R> decay;
+    R beta1, beta1_c, beta2, beta2_c, eps, step;
     int phase;
   };
 
@@ -26,20 +27,21 @@ struct RAdam : Rule {
                                                 "degenerate_to_sgd"};
   static constexpr const char* state_names[] = {"exp_avg", "exp_avg_sq"};
 
-  static Coef prepare(const Hyper& h, double t, double*) {
-    const double beta2_t = std::pow(h.beta2, t), bias1 = 1 - std::pow(h.beta1, t);
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double*) {
+    const double beta2_t = power(h.beta2, t), bias1 = 1 - power(h.beta1, t);
     const double rho_inf = 2 / (1 - h.beta2) - 1, rho = rho_inf - 2 * t * beta2_t / (1 - beta2_t);
-    Coef c{decay_of(h.lr, h.weight_decay, h.decoupled_weight_decay),
-           float(h.beta1),
-           float(1 - h.beta1),
-           float(h.beta2),
-           float(1 - h.beta2),
-           float(h.eps),
-           float(-h.lr / bias1),
-           kWait};
+    Coef<R> c{decay_of<R>(h.lr, h.weight_decay, h.decoupled_weight_decay),
+              R(h.beta1),
+              R(1 - h.beta1),
+              R(h.beta2),
+              R(1 - h.beta2),
+              R(h.eps),
+              R(-h.lr / bias1),
+              kWait};
     if (rho > h.rho_threshold) {
       const double r = (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho);
-      c.step = float(-h.lr / bias1 * std::sqrt(r * (1 - beta2_t)));
+      c.step = R(-h.lr / bias1 * std::sqrt(r * (1 - beta2_t)));
       c.phase = kRectified;
     } else if (h.degenerate_to_sgd) {
       c.phase = kMomentumStep;
@@ -47,8 +49,8 @@ struct RAdam : Rule {
     return c;
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     V &m = s[exp_avg], &v = s[exp_avg_sq];
     g = coupled(g, p, c.decay.l2);
     m = fma(c.beta1, m, c.beta1_c * g);

@@ -13,8 +13,10 @@ struct Ranger : RAdam {
                                                 "eps", "weight_decay", "rho_threshold",
                                                 "k",   "alpha",        "gradient_centralization"};
 
-  static Coef prepare(const Hyper& h, double t, double* scalars) {
-    return RAdam::prepare({h.lr, h.beta1, h.beta2, h.eps, h.weight_decay, 1, h.rho_threshold, 1}, t, scalars);
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double t, double* scalars) {
+    return RAdam::prepare<R>({h.lr, h.beta1, h.beta2, h.eps, h.weight_decay, 1, h.rho_threshold, 1}, t,
+                             scalars);
   }
   static constexpr bool kCentralizes = true;
   template <class H>
@@ -22,7 +24,7 @@ struct Ranger : RAdam {
     return h.gradient_centralization != kNone && ndim > (h.gradient_centralization == kConv ? 3 : 1);
   }
   template <class H>
-  static Sync sync(const H& h, double t) {
+  FO_HD Sync sync(const H& h, double t) {
     return {true, std::fmod(t, h.k) == 0, h.alpha};
   }
 };

@@ -10,8 +10,9 @@ struct RMSprop : Rule {
     double lr, alpha, eps, weight_decay, momentum, centered, eps_inside_sqrt, lr_in_momentum,
         initial_accumulator_value;
   };
+  template <class R>
   struct Coef {
-    float l2, alpha, alpha_c, eps_inside, eps_outside, momentum, inflow, step;
+    R l2, alpha, alpha_c, eps_inside, eps_outside, momentum, inflow, step;
   };
 
   static constexpr const char* hyper_names[] = {"lr",
@@ -34,20 +35,21 @@ struct RMSprop : Rule {
     return state == square_avg ? h.initial_accumulator_value : 0;
   }
 
-  static Coef prepare(const Hyper& h, double, double*) {
+  template <class R>
+  FO_HD Coef<R> prepare(const Hyper& h, double, double*) {
     const bool lr_inside = h.lr_in_momentum && h.momentum > 0;
-    return {float(h.weight_decay),
-            float(h.alpha),
-            float(1 - h.alpha),
-            h.eps_inside_sqrt ? float(h.eps) : 0.f,
-            h.eps_inside_sqrt ? 0.f : float(h.eps),
-            float(h.momentum),
-            lr_inside ? float(h.lr) : 1.f,
-            lr_inside ? -1.f : float(-h.lr)};
+    return {R(h.weight_decay),
+            R(h.alpha),
+            R(1 - h.alpha),
+            h.eps_inside_sqrt ? R(h.eps) : R(0),
+            h.eps_inside_sqrt ? R(0) : R(h.eps),
+            R(h.momentum),
+            lr_inside ? R(h.lr) : R(1),
+            lr_inside ? -R(1) : R(-h.lr)};
   }
 
-  template <int M, class V>
-  FO_FN void update(V& p, V g, V* s, const Coef& c) {
+  template <int M, class V, class R>
+  FO_FN void update(V& p, V g, V* s, const Coef<R>& c) {
     V& v = s[square_avg];
     g = coupled(g, p, c.l2);
     v = fma(c.alpha, v, c.alpha_c * (g * g));

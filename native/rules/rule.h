@@ -2,10 +2,11 @@
 // What every rule shares: defaults of the contract (see README.md here) and the two kinds of weight decay.
 #include "../vec/portable.h"
 
-// What whole() is told of a tensor.
+// What whole() is told of a tensor, in the precision it computes in: double on the CPU, float on a GPU.
+template <class T>
 struct Whole {
-  const double* sums;
-  double length;
+  const T* sums;
+  T length;
   int ndim;
 };
 
@@ -62,7 +63,7 @@ struct Rule {
 
   // Lookahead of the rule's own: whether slow weights are kept, and after which steps weights meet them.
   template <class H>
-  static Sync sync(const H&, double) {
+  FO_HD Sync sync(const H&, double) {
     return {};
   }
 };
@@ -70,23 +71,35 @@ struct Rule {
 constexpr unsigned bit(int state) { return 1u << state; }
 
 // Coupled: g += l2 * p. Decoupled: p *= keep. The kind not asked for is the identity.
+template <class R>
 struct Decay {
-  float l2, keep;
+  R l2, keep;
 };
 
 // The gradient with coupled decay. Without decay p stays out of it: 0 times an infinite p would be NaN.
-template <class V>
-FO_FN V coupled(V g, V p, float l2) {
+template <class V, class R>
+FO_FN V coupled(V g, V p, R l2) {
   if (l2 != 0) g = fma(V(l2), p, g);
   return g;
 }
 
-inline Decay decay_of(double lr, double weight_decay, bool decoupled) {
-  return decoupled ? Decay{0.f, float(1 - lr * weight_decay)} : Decay{float(weight_decay), 1.f};
+template <class R>
+FO_HD Decay<R> decay_of(double lr, double weight_decay, bool decoupled) {
+  return decoupled ? Decay<R>{R(0), R(1 - lr * weight_decay)} : Decay<R>{R(weight_decay), R(1)};
 }
 
 // Fully decoupled decay: weightDecay counts at the schedule's peak, max_lr, and shrinks with lr from there.
-inline float fully_decoupled(double lr, double weight_decay, double decouple_lr, double max_lr) {
-  if (!decouple_lr) return float(1 - lr * weight_decay);
-  return max_lr > 0 ? float(1 - lr / max_lr * weight_decay) : 1.f;
+template <class R, class T>
+FO_HD R fully_decoupled(T lr, T weight_decay, T decouple_lr, T max_lr) {
+  if (decouple_lr == 0) return R(1 - lr * weight_decay);
+  return max_lr > 0 ? R(1 - lr / max_lr * weight_decay) : R(1);
+}
+
+// base^n for a whole n >= 0, by products alone: the same bits on every processor, which pow() does not
+// promise.
+FO_HD double power(double base, double n) {
+  double result = 1;
+  for (auto left = static_cast<unsigned long long>(n); left > 0; left >>= 1, base *= base)
+    if (left & 1) result *= base;
+  return result;
 }

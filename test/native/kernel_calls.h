@@ -72,9 +72,9 @@ struct KernelCall {
     Coef coef{};
     double scalars[fo::kMaxScalars] = {};
     std::copy(rule.scalar_initial.begin(), rule.scalar_initial.end(), scalars);
-    for (double i = 1; i <= t; ++i) rule.prepare(hyper.data(), i, scalars, coef.bytes);
+    for (double i = 1; i <= t; ++i) rule.f32.prepare(hyper.data(), i, scalars, coef.bytes);
     const double sums[fo::kMaxSums] = {2.5, 0.7, 1.5};
-    if (rule.sums > 0) rule.whole(hyper.data(), {sums, 2, 2}, coef.bytes);
+    if (rule.sums > 0) rule.f32.whole(hyper.data(), {sums, 2, 2}, coef.bytes);
     return coef;
   }
 

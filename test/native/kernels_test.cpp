@@ -112,7 +112,7 @@ void tables(const fo::RuleInfo& rule) {
     }
   }
   EXPECT(fo::find_rule(rule.name) == &rule, "%s is found elsewhere", rule.name);
-  EXPECT((rule.whole != nullptr) == (rule.sums > 0), "whole() and %d sums", rule.sums);
+  EXPECT((rule.f32.whole != nullptr) == (rule.sums > 0), "whole() and %d sums", rule.sums);
   EXPECT(rule.scalar_names.size() == rule.scalar_initial.size(), "%zu scalars, %zu initial values",
          rule.scalar_names.size(), rule.scalar_initial.size());
 }
