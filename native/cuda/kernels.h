@@ -1,0 +1,108 @@
+#pragma once
+// The backend's kernels: what they are given, and where to find them. Every launch takes one of these structs
+// by value.
+#include <cstddef>
+#include <cstdint>
+
+#include "device.h"
+#include "tables.h"
+
+namespace fo::cuda {
+
+// What a class of tensors is stored as; each has kernels of its own.
+enum class Flavor : uint8_t {
+  kPlain,    // everything float32
+  kMixed,    // any of the 16-bit formats
+  kDouble,   // everything float64
+  kBlocks8,  // 8-bit states
+};
+constexpr int kFlavors = 4;
+
+Flavor flavor_of(Format format);
+
+// Slots that fit into the arguments of a launch. More lie in device memory.
+constexpr int kInlineSlots = 24;
+
+// The step counts of the tensors that share a group and a history, on the device. `advance` computes what the
+// next step needs from it; the step's last launch makes it true, unless the step is skipped.
+struct Clock {
+  double t, next_t;
+  double scalars[kMaxScalars], next_scalars[kMaxScalars];
+  uint32_t rule;               // of the registry
+  uint32_t hyper;              // first of its group's numbers in a row
+  uint32_t first_slot, slots;  // more than one: Muon, by shape
+  uint32_t is_double;          // coefficients in float64
+};
+
+// What a whole optimizer has on the device besides.
+struct Control {
+  uint64_t applied;        // steps so far: the schedules' clock
+  uint64_t first_row;      // the step that row 0 belongs to; rows that are past the end repeat the last
+  uint32_t rows, hypers;   // doubles in a row
+  float unscale;           // 1 / gradScale; the caller's own in `scale` wins
+  float alpha;             // of a Lookahead around the optimizer
+  uint32_t lookahead_k;    // 0: none
+  uint32_t lookahead_now;  // steps it has counted
+};
+
+struct AdvanceArgs {
+  Control* control;
+  Clock* clocks;
+  uint32_t clock_count;
+  const double* rows;
+  Slot* slots;
+  const double* shapes;  // out and in of each slot's matrix, for Muon; null: none
+  const float* scale;    // the caller's loss scale on the device; null: control->unscale
+};
+
+// One pass over the chunks of one class: tensors of one rule, mode and flavor. Blocks take contiguous ranges.
+struct PassArgs {
+  const TensorRow* tensors;
+  const Chunk* chunks;
+  uint32_t chunk_count;
+  uint32_t last;      // this launch ends the step: writes the outcome and moves the clocks on
+  const Slot* slots;  // null: inline_slots
+
+  // Sums a chunk has of its class's first pass, kMaxSums floats each; an observing update writes its own.
+  float* partials;
+  float* observed;  // null: none asked for
+
+  // Squares of all gradients of the step, a float a chunk, in the order of tensors; null: not measured.
+  const float* grad_partials;
+  const Chunk* grad_chunks;
+  uint32_t grad_chunk_count;
+  float max_norm;          // 0: none
+  uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
+  const float* found_inf;  // the caller's own flag on the device; null: none
+
+  Outcome* outcome;  // null: nobody asks
+  uint64_t serial;
+  Control* control;  // null: the host keeps count
+  Clock* clocks;
+  uint32_t clock_count;
+
+  Slot inline_slots[kInlineSlots];
+};
+static_assert(sizeof(PassArgs) <= 4096, "arguments of a launch");
+
+// The means of gradient rows (see TensorRow::means, which is written here).
+struct MeansArgs {
+  const TensorRow* tensors;
+  uint32_t tensor_count;
+  const uint32_t* first_row;  // of each tensor's rows in the list of all; one more at the end
+  uint32_t rows;
+  const Slot* slots;
+  Slot inline_slots[kInlineSlots];
+};
+
+// Kernels of a rule in a mode; null where there is no such kernel.
+const Kernel* update_kernel(int rule, int mode, Flavor flavor);   // PassArgs
+const Kernel* observe_kernel(int rule, int mode, Flavor flavor);  // PassArgs: the same, and sums of squares
+const Kernel* measure_kernel(int rule, int mode, Flavor flavor);  // PassArgs: a norm rule's first pass
+const Kernel* squares_kernel();            // PassArgs of all tensors: writes `partials`,
+                                           // one float a chunk, of unscaled gradients
+const Kernel* means_kernel();              // MeansArgs
+const Kernel* advance_kernel();            // AdvanceArgs, one block
+std::vector<const Kernel*> all_kernels();  // for tests and reports
+
+}  // namespace fo::cuda
