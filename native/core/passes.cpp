@@ -70,11 +70,6 @@ void Stepper::measure_gradients(const StepSettings& settings, StepOutcome* outco
   if (settings.max_grad_norm > 0) clip_ = clip_factor(outcome->grad_norm, settings.max_grad_norm);
 }
 
-float clip_factor(double norm, double max_norm) {
-  const double factor = max_norm / (norm + 1e-6);
-  return factor >= 1 ? 1.f : float(factor);
-}
-
 // The means of the rows of those gradients that are to be centralized.
 void Stepper::center_gradients() {
   const MeasureKernel total_of = table()[kTotal].measure[0];

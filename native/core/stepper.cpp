@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -13,30 +12,13 @@ namespace fo {
 
 Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
                  std::unique_ptr<Matmul> matmul)
-    : rules_(std::move(rules)),
+    : StepperBase(std::move(rules)),
       kernels_(kernels),
       threads_(threads),
       matmul_(std::move(matmul)),
       orthogonalizer_(matmul_.get(), threads) {}
 
 const RuleKernels* Stepper::table() const { return kernels_[f32]; }
-
-size_t Stepper::hyper_count() const {
-  size_t count = 0;
-  for (const Group& group : groups_) count += group.rule->hyper_names.size();
-  return count;
-}
-
-void Stepper::read_groups(const double* hyper) {
-  for (Group& group : groups_) {
-    group.hyper = hyper;
-    group.mode = group.rule->mode(hyper);
-    group.syncs = group.rule->sync(hyper, 1).keeps;
-    group.centralizes = group.rule->centralizes(hyper, std::numeric_limits<int>::max());
-    group.states = group.rule->uses(group.mode) | (group.syncs ? bit(group.rule->slow_state()) : 0u);
-    hyper += group.rule->hyper_names.size();
-  }
-}
 
 // Lists the tensors that have a gradient. Changes nothing that outlives the step.
 void Stepper::collect(const StepSettings& settings) {
@@ -47,7 +29,7 @@ void Stepper::collect(const StepSettings& settings) {
   total_ = blocks_ = rows_ = 0;
   for (Tensor& tensor : tensors_.all()) {
     if (!tensor.args.grad) continue;
-    const Group& group = groups_[size_t(tensor.group)];
+    const Group& group = group_of(tensor);
     items_.push_back({&tensor, &group, total_, tensor.length, blocks_, 0, {}, nullptr, NAN, NAN, NAN});
     if (group.rule->orthogonalization && tensor.length > 0)
       matrices_.push_back(
@@ -63,7 +45,7 @@ bool Stepper::plan(const double* hyper, const StepSettings& settings, size_t* by
   read_groups(hyper);
   collect(settings);
   if (!reserve_scratch(settings, bytes_wanted) || !ensure_states(settings, bytes_wanted)) return false;
-  prepare(settings);
+  prepare_items(settings);
   return true;
 }
 
@@ -78,7 +60,7 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   }
   if (!ensure_states(settings, &outcome.bytes_wanted)) return outcome;
   outcome.bytes_wanted = 0;
-  prepare(settings);
+  prepare_items(settings);
   run(settings);
   outcome.applied = true;
   if (settings.diagnostics && outcome.grad_norm < 0) {
@@ -90,8 +72,8 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
 }
 
 // A parameter's initial slow weights are the parameter itself.
-void Stepper::fill(Tensor& tensor, int state) const {
-  const Group& group = groups_[size_t(tensor.group)];
+void Stepper::fill(Tensor& tensor, int state) {
+  const Group& group = group_of(tensor);
   auto* const data = static_cast<float*>(tensor.args.states[state]);
   if (state == group.rule->slow_state()) {
     if (tensor.args.param && tensor.length)
@@ -100,25 +82,6 @@ void Stepper::fill(Tensor& tensor, int state) const {
   }
   const float value = float(group.rule->initial(group.hyper, state));
   if (value != 0) std::fill(data, data + tensor.length, value);  // slabs come zeroed
-}
-
-bool Stepper::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
-  read_groups(hyper);
-  const Tensor* const first = tensors_.all().data();
-  return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
-      [&](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
-}
-
-bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) {
-  const auto uses = [&](const Tensor& tensor) {
-    if (!tensor.args.grad) return 0u;
-    const Group& group = groups_[size_t(tensor.group)];
-    const bool slow = settings.lookahead != Lookahead::kOff;
-    return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
-  };
-  return tensors_.ensure_states(
-      kElementBytes, uses, [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
 // All memory of a step but the states.
@@ -141,7 +104,7 @@ bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted
 }
 
 // Advances step counts and computes coefficients.
-void Stepper::prepare(const StepSettings& settings) {
+void Stepper::prepare_items(const StepSettings& settings) {
   coefs_.clear();
   uint64_t row = 0;
   const Tensor* last = nullptr;  // tensors in a row usually share group and step count, hence coefficients
@@ -157,19 +120,13 @@ void Stepper::prepare(const StepSettings& settings) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
       coefs_.emplace_back();
-      rule.f32.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
+      prepare(group, double(tensor.step), after, &coefs_.back());
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
-    if (rule.orthogonalization) {
-      const Shape& shape = tensor.shape;
-      const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
-      const double split = rule.orthogonalization(group.hyper).split;
-      rule.f32.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
-    }
+    if (rule.orthogonalization) fit(group, tensor, &coefs_.back());
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);
-    if (group.syncs) item.sync = rule.sync(group.hyper, double(tensor.step));
-    if (settings.lookahead == Lookahead::kSync) item.sync = {true, true, settings.lookahead_alpha};
+    item.sync = sync_of(group, double(tensor.step), settings);
     if (!group.centralizes || !rule.centralizes(group.hyper, tensor.shape.ndim)) continue;
     item.means = means_.data() + row;
     row += tensor.shape.rows;

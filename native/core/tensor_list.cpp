@@ -58,7 +58,7 @@ Conflict TensorList::check(size_t element_bytes) {
 }
 
 bool TensorList::allocate(const std::vector<Missing>& missing, size_t bytes, size_t element_bytes) {
-  const std::shared_ptr<Slab> slab = Slab::allocate(bytes);
+  const std::shared_ptr<Slab> slab = allocate_slab_(bytes);
   if (!slab) return false;
   for (const Missing& m : missing) {
     tensors_[m.tensor].args.states[m.state] = slab->data() + m.offset;

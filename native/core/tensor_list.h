@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernel.h"
@@ -38,6 +39,8 @@ struct Conflict {
 
 class TensorList {
  public:
+  explicit TensorList(SlabAllocator allocate = Slab::allocate) : allocate_slab_(std::move(allocate)) {}
+
   // Appends a tensor of `length` elements; returns its index.
   int add(size_t length, const Shape& shape, int group, const std::vector<double>& scalar_initial);
   // Says where a tensor's memory is from now on.
@@ -67,6 +70,7 @@ class TensorList {
     uintptr_t begin, end;
     int tensor;
   };
+  SlabAllocator allocate_slab_;
   std::vector<Tensor> tensors_;
   std::vector<Interval> params_;  // sorted by address
   std::vector<int> changed_grads_;

@@ -5,24 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "../cpu/cpu_matmul.h"
-#include "../cpu/isa.h"
 #include "buffer_pin.h"
 #include "refuse.h"
 
 namespace fo {
-namespace {
-
-// Float32Array -> its memory. False: another type or length, for instance a detached buffer.
-bool Floats(Napi::Env env, napi_value value, size_t length, void** data, napi_value* buffer = nullptr) {
-  napi_typedarray_type type;
-  size_t actual = 0;
-  return napi_get_typedarray_info(env, value, &type, &actual, data, buffer, nullptr) == napi_ok &&
-         type == napi_float32_array && actual == length;
-}
-
-}  // namespace
-
 Napi::Function StepperObject::Define(Napi::Env env) {
   return DefineClass(
       env, "Stepper",
@@ -39,24 +25,22 @@ Napi::Function StepperObject::Define(Napi::Env env) {
        InstanceMethod("dispose", &StepperObject::Dispose)});
 }
 
-// new Stepper(rules, isa, threads)
+// new Stepper(rules, ...what its backend takes)
 StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepperObject>(info) {
   const auto names = info[0].As<Napi::Array>();
   std::vector<const RuleInfo*> rules;
   for (uint32_t i = 0; i < names.Length(); ++i)
     rules.push_back(find_rule(names.Get(i).ToString().Utf8Value().c_str()));
-  const Isa* const isa = find_isa(info[1].ToString().Utf8Value());
-  if (std::count(rules.begin(), rules.end(), nullptr) > 0 || !isa || !isa->missing.empty()) {
-    Refuse(info.Env(), "no such rule or instruction set");
-    return;
-  }
-  const int threads = std::max(1, info[2].ToNumber().Int32Value());
-  stepper_ = std::make_shared<Stepper>(std::move(rules), isa->kernels, threads,
-                                       std::make_unique<CpuMatmul>(*isa, threads));
+  if (std::count(rules.begin(), rules.end(), nullptr) == 0) backend_ = make_backend(info, std::move(rules));
+  if (backend_)
+    stepper_ = backend_->stepper;
+  else
+    Refuse(info.Env(), "no such rule or backend");
 }
 
 void StepperObject::Finalize(Napi::BasicEnv env) {
   stepper_.reset();
+  backend_.reset();
   AccountMemory(env);
 }
 
@@ -113,17 +97,18 @@ Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
     const Napi::HandleScope scope(env);
     const uint32_t index = list.Get(i).ToNumber().Uint32Value();
     if (index >= tensors.all().size()) return Refuse(env, "no such tensor");
-    const size_t length = tensors.all()[index].length;
+    const Tensor& tensor = tensors.all()[index];
     void *data = nullptr, *grad = nullptr;
     const Napi::Value grad_value = list.Get(i + 2);
     const bool has_grad = !grad_value.IsNull();
-    if (!Floats(env, list.Get(i + 1), length, &data) || (has_grad && !Floats(env, grad_value, length, &grad)))
-      return Refuse(env, "a Float32Array of the tensor's length is expected");
+    if (!backend_->memory_of(env, list.Get(i + 1), tensor, &data) ||
+        (has_grad && !backend_->memory_of(env, grad_value, tensor, &grad)))
+      return Refuse(env, "memory of the tensor's type and length is expected");
     // An empty array may have no address; it still counts as a gradient.
     static float nothing;
     tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr);
   }
-  const Conflict conflict = tensors.check(Stepper::kElementBytes);
+  const Conflict conflict = tensors.check(StepperBase::kElementBytes);
   if (!conflict) return env.Undefined();
   auto result = Napi::Array::New(env, 3);
   result.Set(0u, conflict.first);
@@ -172,7 +157,7 @@ Napi::Value StepperObject::Step(const Napi::CallbackInfo& info) {
 }
 
 struct StepperObject::AsyncStep {
-  std::shared_ptr<Stepper> stepper;
+  std::shared_ptr<StepperBase> stepper;
   std::shared_ptr<bool> busy;
   std::vector<std::shared_ptr<void>> pins;
   std::vector<double> hyper;
@@ -252,6 +237,7 @@ Napi::Value StepperObject::Reports(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Dispose(const Napi::CallbackInfo& info) {
   if (Usable(info.Env())) {
     stepper_.reset();
+    backend_->stepper.reset();
     AccountMemory(info.Env());
   }
   return info.Env().Undefined();

@@ -1,13 +1,30 @@
 #pragma once
-// The Stepper class that lib/native.ts types: reads arguments, checks, calls fo::Stepper. No arithmetic here.
+// The Stepper class that lib/native.ts types: reads arguments, checks, calls a stepper of the addon's
+// backend. No arithmetic here.
 #include <napi.h>
 
 #include <memory>
 #include <vector>
 
-#include "../core/stepper.h"
+#include "../core/stepper_base.h"
 
 namespace fo {
+
+// What is different between backends: which stepper there is, and how JavaScript's arrays become memory.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // The memory of an argument of bind(): `length` elements of a tensor. False: another type or length.
+  virtual bool memory_of(Napi::Env env, napi_value value, const Tensor& tensor, void** data) const = 0;
+  // A state for JavaScript, which keeps `slab` alive; null when the runtime allows none.
+  virtual napi_value view(Napi::Env env, void* data, size_t bytes, std::shared_ptr<Slab> slab) const = 0;
+
+  std::shared_ptr<StepperBase> stepper;
+};
+
+// Reads the arguments of `new Stepper` after the first, the rules; null when there is no such backend. Every
+// addon defines its own.
+std::unique_ptr<Backend> make_backend(const Napi::CallbackInfo& info, std::vector<const RuleInfo*> rules);
 
 class StepperObject : public Napi::ObjectWrap<StepperObject> {
  public:
@@ -42,7 +59,8 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   void AccountMemory(Napi::BasicEnv env);
 
   struct AsyncStep;
-  std::shared_ptr<Stepper> stepper_;
+  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<StepperBase> stepper_;
   std::shared_ptr<StepOutcome> settled_;  // what the last asynchronous step did
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
   std::vector<double> hyper_;

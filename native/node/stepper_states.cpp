@@ -8,20 +8,15 @@
 
 namespace fo {
 
-// stateBuffer(index, state) -> ArrayBuffer over the state's own memory, or undefined where there is none yet
+// stateBuffer(index, state) -> a view of the state's own memory, or undefined where there is none yet
 Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Tensor* const tensor = TensorAt(info, 0);
   const uint32_t k = info[1].ToNumber().Uint32Value();
   if (!tensor || k >= kMaxStates || !tensor->args.states[k]) return env.Undefined();
-  auto* const keep = new std::shared_ptr<Slab>(tensor->slabs[k]);
-  napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(
-      env, tensor->args.states[k], tensor->length * Stepper::kElementBytes,
-      [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Slab>*>(hint); }, keep, &buffer);
-  if (status == napi_ok) return Napi::Value(env, buffer);
-  delete keep;
-  return Refuse(env, "this runtime does not allow views of native memory");
+  const napi_value view = backend_->view(env, tensor->args.states[k],
+                                         tensor->length * StepperBase::kElementBytes, tensor->slabs[k]);
+  return view ? Napi::Value(env, view) : Refuse(env, "this runtime does not allow views of native memory");
 }
 
 // progress(index) -> [step, bit mask of the states that exist, ...scalars]
@@ -73,7 +68,7 @@ Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < std::min<uint32_t>(kMaxScalars, scalars.Length()); ++i)
     values[i] = scalars.Get(i).ToNumber().DoubleValue();
   stepper_->tensors().restore(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int64Value(),
-                              info[2].ToNumber().Uint32Value(), values, Stepper::kElementBytes);
+                              info[2].ToNumber().Uint32Value(), values, StepperBase::kElementBytes);
   AccountMemory(info.Env());
   return info.Env().Undefined();
 }

@@ -1,0 +1,38 @@
+#pragma once
+// What a step is asked for, and what it answers, on every backend.
+#include <cstddef>
+
+namespace fo {
+
+enum class NonFinite { kPropagate, kSkip, kThrow };
+enum class Lookahead { kOff, kKeep, kSync };  // kSync: weights meet the slow ones after this step
+
+// What a step is asked for besides its groups' hyper-parameters.
+struct StepSettings {
+  double grad_scale = 1;     // gradients were multiplied by this before
+  double max_grad_norm = 0;  // 0: no limit
+  NonFinite non_finite = NonFinite::kPropagate;
+  bool diagnostics = false;
+  Lookahead lookahead = Lookahead::kOff;
+  double lookahead_alpha = 0;
+
+  bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
+};
+
+struct StepOutcome {
+  bool applied = false;
+  size_t bytes_wanted = 0;  // not 0: there was no memory, and nothing has changed
+  int bad_tensor = -1;      // the first with a gradient that is not finite, where gradients were measured
+  double grad_norm = -1;    // of all unscaled gradients; -1: not measured
+};
+
+// What diagnostics tell of a tensor's step; NaN: there is no such number.
+struct TensorReport {
+  double grad_norm, update_norm, param_norm, trust_ratio, orthogonality_error;
+};
+
+// What gradients of this norm are multiplied by so that their norm is at most `max_norm`, as torch's
+// clip_grad_norm_ does it. A NaN stays one.
+float clip_factor(double norm, double max_norm);
+
+}  // namespace fo
