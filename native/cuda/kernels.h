@@ -43,7 +43,11 @@ struct Control {
   float alpha;             // of a Lookahead around the optimizer
   uint32_t lookahead_k;    // 0: none
   uint32_t lookahead_now;  // steps it has counted
+  uint64_t serial;         // of the last step that was begun: says which outcome is its own
 };
+
+// Outcomes lie in a ring: a step's is at its serial modulo this.
+constexpr uint32_t kOutcomes = 64;
 
 struct AdvanceArgs {
   Control* control;
@@ -75,11 +79,17 @@ struct PassArgs {
   uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
   const float* found_inf;  // the caller's own flag on the device; null: none
 
-  Outcome* outcome;  // null: nobody asks
-  uint64_t serial;
-  Control* control;  // null: the host keeps count
+  Outcome* outcomes;  // the ring; null: nobody asks
+  uint64_t serial;    // the host's, where there is no control
+  Control* control;   // null: the host keeps count
   Clock* clocks;
   uint32_t clock_count;
+
+  // Given to the squares' launch, whose first block then does the work of `advance` (the unscaling of squares
+  // is that of `control` or `scale`, not the slots'). Null rows: it is done already, or the host has done it.
+  const double* rows;
+  const double* shapes;
+  const float* scale;
 
   Slot inline_slots[kInlineSlots];
 };
