@@ -64,7 +64,20 @@ FO_FN uint16_t to_bf16_stochastic(float x, uint32_t random) {
   return uint16_t((u + (random & 0xffff)) >> 16);
 }
 
-// A float32 as a bfloat16, rounded with ties away from zero, and what is left of its bits.
+// Kahan's summation in bfloat16. A parameter p became `next` in float32; `rest` holds what earlier roundings
+// lost, and then also what this one does. Returns the new parameter. An infinite one has nothing to lose.
+FO_FN bool is_finite_bits(uint32_t u) { return (u & 0x7f800000) != 0x7f800000; }
+FO_FN uint16_t add_kahan(float p, float next, uint16_t* rest) {
+  const float change = next - p, owed = from_bf16(*rest) + change;
+  const uint16_t sum = to_bf16(is_finite_bits(bits_of(change)) ? p + owed : next);
+  const float left = owed + (p - from_bf16(sum));
+  *rest = is_finite_bits(bits_of(left)) ? to_bf16(left) : uint16_t(0);
+  return sum;
+}
+
+// A float32 as a bfloat16, rounded with ties away from zero, and what is left of its bits. A NaN goes through
+// canonical() first: its payload could carry into the sign.
+FO_FN float canonical(float x) { return is_nan_bits(bits_of(x)) ? float_of(0x7fc00000) : x; }
 FO_FN uint16_t split_high(float x) { return uint16_t((bits_of(x) + 0x8000) >> 16); }
 FO_FN uint16_t split_low(float x) { return uint16_t(bits_of(x)); }
 FO_FN float join(uint16_t high, uint16_t low) {
