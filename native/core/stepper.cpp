@@ -123,7 +123,10 @@ void Stepper::prepare_items(const StepSettings& settings) {
       prepare(group, double(tensor.step), after, &coefs_.back());
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
-    if (rule.orthogonalization) fit(group, tensor, &coefs_.back());
+    if (rule.orthogonalization) {
+      const auto [out, in] = fit_of(group, tensor);
+      rule.f32.fit(group.hyper, out, in, coefs_.back().bytes);
+    }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);
     item.sync = sync_of(group, double(tensor.step), settings);

@@ -55,11 +55,10 @@ void StepperBase::prepare(const Group& group, double t, double* scalars, Coef* c
   group.rule->f32.prepare(group.hyper, t, scalars, coef->bytes);
 }
 
-void StepperBase::fit(const Group& group, const Tensor& tensor, Coef* coef) const {
+std::pair<double, double> StepperBase::fit_of(const Group& group, const Tensor& tensor) const {
   const Shape& shape = tensor.shape;
   const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
-  const double split = group.rule->orthogonalization(group.hyper).split;
-  group.rule->f32.fit(group.hyper, out / split, double(tensor.length) / out, coef->bytes);
+  return {out / group.rule->orthogonalization(group.hyper).split, double(tensor.length) / out};
 }
 
 Sync StepperBase::sync_of(const Group& group, double t, const StepSettings& settings) const {

@@ -3,6 +3,7 @@
 // coefficients a tensor's step has. What they do to memory is each backend's own.
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernel.h"
@@ -34,6 +35,12 @@ class StepperBase {
   // One for every tensor that had a part in the last step, in order, after a step with diagnostics.
   virtual const std::vector<TensorReport>& reports() = 0;
 
+  // What a step that was pending has come to: whether it is done, and its outcome, which waits for it.
+  virtual bool done(uint64_t) { return true; }
+  virtual StepOutcome wait(uint64_t) { return {}; }
+  // Makes the tensors' step counts and scalars true, where they are kept elsewhere; waits for that.
+  virtual void catch_up() {}
+
   TensorList& tensors() { return tensors_; }
   static constexpr size_t kElementBytes = sizeof(float);
 
@@ -64,8 +71,8 @@ class StepperBase {
 
   // Coefficients of step t for all tensors of a group with these scalars, which move on.
   void prepare(const Group& group, double t, double* scalars, Coef* coef) const;
-  // Muon's, besides: for a tensor of this shape.
-  void fit(const Group& group, const Tensor& tensor, Coef* coef) const;
+  // Muon's, besides, are fitted to a matrix of so many outputs and inputs.
+  std::pair<double, double> fit_of(const Group& group, const Tensor& tensor) const;
   // When the weights of step t meet the slow ones.
   Sync sync_of(const Group& group, double t, const StepSettings& settings) const;
 

@@ -11,12 +11,15 @@ int TensorList::add(size_t length, const Shape& shape, int group, const std::vec
   tensor.group = group;
   std::copy(scalar_initial.begin(), scalar_initial.end(), tensor.scalars);
   tensors_.push_back(std::move(tensor));
+  ++version_;
   return int(tensors_.size()) - 1;
 }
 
 void TensorList::bind(int index, void* param, const void* grad) {
   TensorArgs& args = tensors_[index].args;
   if (args.param != param) params_changed_ = true;
+  if ((args.grad == nullptr) != (grad == nullptr)) ++version_;
+  if (keeps_moved_ && (args.param != param || args.grad != grad)) moved_.push_back(index);
   if (grad && args.grad != grad) changed_grads_.push_back(index);
   args.param = param;
   args.grad = grad;
@@ -60,6 +63,7 @@ Conflict TensorList::check(size_t element_bytes) {
 bool TensorList::allocate(const std::vector<Missing>& missing, size_t bytes, size_t element_bytes) {
   const std::shared_ptr<Slab> slab = allocate_slab_(bytes);
   if (!slab) return false;
+  ++version_;
   for (const Missing& m : missing) {
     tensors_[m.tensor].args.states[m.state] = slab->data() + m.offset;
     tensors_[m.tensor].slabs[m.state] = slab;
@@ -72,6 +76,7 @@ bool TensorList::allocate(const std::vector<Missing>& missing, size_t bytes, siz
 void TensorList::restore(int index, int64_t step, unsigned keep, const double* scalars,
                          size_t element_bytes) {
   Tensor& tensor = tensors_[index];
+  ++version_;
   tensor.step = step;
   std::copy(scalars, scalars + kMaxScalars, tensor.scalars);
   for (int k = 0; k < kMaxStates; ++k) {

@@ -57,6 +57,16 @@ class TensorList {
   void restore(int index, int64_t step, unsigned keep, const double* scalars, size_t element_bytes);
 
   std::vector<Tensor>& all() { return tensors_; }
+  const std::vector<Tensor>& all() const { return tensors_; }
+
+  // For who keeps copies of all this: changes whenever tensors, their states or counters do, or which of them
+  // have a gradient; and the tensors whose memory has moved since they were last taken. Kept from when it is
+  // first asked for.
+  uint64_t version() const { return version_; }
+  std::vector<int> take_moved() {
+    keeps_moved_ = true;
+    return std::exchange(moved_, {});
+  }
   size_t state_bytes() const { return state_bytes_; }
 
  private:
@@ -75,6 +85,9 @@ class TensorList {
   std::vector<Interval> params_;  // sorted by address
   std::vector<int> changed_grads_;
   bool params_changed_ = false;
+  std::vector<int> moved_;
+  bool keeps_moved_ = false;
+  uint64_t version_ = 1;
   size_t state_bytes_ = 0;
 };
 

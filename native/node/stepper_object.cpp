@@ -10,19 +10,10 @@
 
 namespace fo {
 Napi::Function StepperObject::Define(Napi::Env env) {
-  return DefineClass(
-      env, "Stepper",
-      {InstanceMethod("addGroup", &StepperObject::AddGroup), InstanceMethod("add", &StepperObject::Add),
-       InstanceMethod("bind", &StepperObject::Bind), InstanceMethod("step", &StepperObject::Step),
-       InstanceMethod("stepAsync", &StepperObject::StepAsync),
-       InstanceMethod("stateBuffer", &StepperObject::StateBuffer),
-       InstanceMethod("settle", &StepperObject::Settle), InstanceMethod("reports", &StepperObject::Reports),
-       InstanceMethod("progress", &StepperObject::Progress),
-       InstanceMethod("usedStates", &StepperObject::UsedStates),
-       InstanceMethod("createStates", &StepperObject::CreateStates),
-       InstanceMethod("restore", &StepperObject::Restore),
-       InstanceMethod("stateBytes", &StepperObject::StateBytes),
-       InstanceMethod("dispose", &StepperObject::Dispose)});
+#define FO_METHOD(name, Method) InstanceMethod(name, &StepperObject::Call<&StepperObject::Method>)
+  return DefineClass(env, "Stepper",
+      {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind), FO_METHOD("step", Step), FO_METHOD("stepAsync", StepAsync), FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore), FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+#undef FO_METHOD
 }
 
 // new Stepper(rules, ...what its backend takes)
@@ -125,13 +116,18 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
                              StepSettings* settings) {
   if (!Usable(info.Env())) return false;
   const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
-  if (!HasRows(rows) || given.ElementLength() < 6 || info[2].As<Napi::Float64Array>().ElementLength() < 4) {
+  const size_t row = stepper_->hyper_count();
+  const size_t count = given.ElementLength() > 7 ? size_t(given[7]) : 1;
+  if (rows.ElementLength() < row * count || count == 0 || given.ElementLength() < 13 ||
+      info[2].As<Napi::Float64Array>().ElementLength() < 5) {
     Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
     return false;
   }
-  hyper->assign(rows.Data(), rows.Data() + stepper_->hyper_count());
-  *settings = {given[0], given[1], NonFinite(int(given[2])), given[3] != 0, Lookahead(int(given[4])),
-               given[5]};
+  hyper->assign(rows.Data(), rows.Data() + row * count);
+  *settings = {given[0],           given[1],           NonFinite(int(given[2])), given[3] != 0,
+               Lookahead(int(given[4])), given[5],     given[6] != 0,            uint32_t(count),
+               uint64_t(given[8]), uint64_t(given[9]), uint64_t(given[10]),      uint32_t(given[11]),
+               uint32_t(given[12])};
   return true;
 }
 
@@ -142,6 +138,7 @@ void Write(const StepOutcome& outcome, Napi::Float64Array array) {
   array[1] = double(outcome.bytes_wanted);
   array[2] = outcome.bad_tensor;
   array[3] = outcome.grad_norm;
+  array[4] = double(outcome.pending);
 }
 
 }  // namespace
@@ -212,6 +209,19 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
     AsyncStep::Complete(env, napi_ok, raw);
   }
   return Napi::Value(env, promise);
+}
+
+// done(serial) -> whether a pending step is
+Napi::Value StepperObject::Done(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), stepper_->done(uint64_t(info[0].ToNumber().Int64Value())));
+}
+
+// wait(serial, outcome): fills `outcome` with what a pending step has come to
+Napi::Value StepperObject::Wait(const Napi::CallbackInfo& info) {
+  if (Usable(info.Env()))
+    Write(stepper_->wait(uint64_t(info[0].ToNumber().Int64Value())), info[1].As<Napi::Float64Array>());
+  return info.Env().Undefined();
 }
 
 // settle(outcome): fills `outcome` with what the last stepAsync() did

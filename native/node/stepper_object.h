@@ -3,6 +3,7 @@
 // backend. No arithmetic here.
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,8 @@ class Backend {
   virtual bool memory_of(Napi::Env env, napi_value value, const Tensor& tensor, void** data) const = 0;
   // A state for JavaScript, which keeps `slab` alive; null when the runtime allows none.
   virtual napi_value view(Napi::Env env, void* data, size_t bytes, std::shared_ptr<Slab> slab) const = 0;
+  // Runs a method, and throws in JavaScript what it throws here.
+  virtual Napi::Value run(Napi::Env, const std::function<Napi::Value()>& method) const { return method(); }
 
   std::shared_ptr<StepperBase> stepper;
 };
@@ -33,6 +36,14 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   void Finalize(Napi::BasicEnv env) override;
 
  private:
+  using Method = Napi::Value (StepperObject::*)(const Napi::CallbackInfo&);
+  // A method as JavaScript calls it: by way of the backend.
+  template <Method method>
+  Napi::Value Call(const Napi::CallbackInfo& info) {
+    if (!backend_) return (this->*method)(info);
+    return backend_->run(info.Env(), [&] { return (this->*method)(info); });
+  }
+
   Napi::Value AddGroup(const Napi::CallbackInfo& info);
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Bind(const Napi::CallbackInfo& info);
@@ -40,6 +51,8 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   Napi::Value StepAsync(const Napi::CallbackInfo& info);
   Napi::Value StateBuffer(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);
+  Napi::Value Done(const Napi::CallbackInfo& info);
+  Napi::Value Wait(const Napi::CallbackInfo& info);
   Napi::Value Reports(const Napi::CallbackInfo& info);
   Napi::Value Progress(const Napi::CallbackInfo& info);
   Napi::Value UsedStates(const Napi::CallbackInfo& info);

@@ -23,6 +23,7 @@ Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
   const Tensor* const tensor = TensorAt(info, 0);
   if (!tensor) return info.Env().Undefined();
+  stepper_->catch_up();
   const size_t scalars = stepper_->rule_of(size_t(tensor->group)).scalar_names.size();
   auto result = Napi::Array::New(info.Env(), 2 + scalars);
   result.Set(0u, double(tensor->step));
@@ -61,6 +62,7 @@ Napi::Value StepperObject::CreateStates(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
   const Tensor* const tensor = TensorAt(info, 0);
   if (!tensor) return info.Env().Undefined();
+  stepper_->catch_up();
   const auto scalars = info[3].As<Napi::Array>();
   double values[kMaxScalars] = {};
   const std::vector<double>& initial = stepper_->rule_of(size_t(tensor->group)).scalar_initial;
