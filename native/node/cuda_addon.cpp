@@ -72,10 +72,19 @@ Napi::Value PointerInfo(const Napi::CallbackInfo& info) {
   });
 }
 
-// synchronize(device): all streams that this process has made or been given
+// synchronize(device): waits for all streams that this process has made or been given
 Napi::Value Synchronize(const Napi::CallbackInfo& info) {
   return fo::Guarded(info.Env(), [&] {
     fo::cuda::Reclaimer::of(fo::cuda::device(info[0].ToNumber().Int32Value())).synchronize();
+    return info.Env().Undefined();
+  });
+}
+
+// join(device, stream): the stream waits for all others
+Napi::Value Join(const Napi::CallbackInfo& info) {
+  return fo::Guarded(info.Env(), [&] {
+    if (const auto stream = fo::StreamObject::Of(info[1]))
+      fo::cuda::Reclaimer::of(stream->device).join(stream->handle);
     return info.Env().Undefined();
   });
 }
@@ -101,6 +110,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("wrap", fo::MemoryObject::Wrap);
   add("pointerInfo", PointerInfo);
   add("synchronize", Synchronize);
+  add("join", Join);
   add("exportDLPack", fo::ExportDLPack);
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
