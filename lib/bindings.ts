@@ -63,7 +63,13 @@ export class Bindings {
     refuseOverlap([...this.slots, ...added]);
     begin();
     for (const { parameter, name, shape, length, group } of added) {
-      const index = this.stepper.add(length, dimsOf(shape, parameter.layout), group);
+      const index = this.stepper.add(
+        length,
+        dimsOf(shape, parameter.layout),
+        group,
+        [0, 0, 0],
+        this.slots.length,
+      );
       const slot: Slot = {
         parameter,
         name,
@@ -114,7 +120,7 @@ export class Bindings {
     const list: unknown[] = [];
     for (const slot of changed) {
       slot.data = undefined; // should binding fail, the next step tries again
-      list.push(slot.index, slot.nextData, slot.nextGrad);
+      list.push(slot.index, slot.nextData, slot.nextGrad, 0);
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
@@ -202,7 +208,7 @@ export class Bindings {
         return array && own.has(array.buffer) ? array.slice() : array;
       });
       const slow = lookahead ? 1 << states.length : 0;
-      const needs = this.stepper.usedStates(slot.group, rows[slot.group]!) | slow;
+      const needs = this.stepper.usedStates(slot.index, rows[slot.group]!) | slow;
       return this.#planLoad(slot, given, names, arrays, scalars, needs);
     });
   }

@@ -10,6 +10,8 @@ export interface NativeRule {
   readonly scalars: readonly string[];
   /** Whether an element's update depends on norms of its tensor. */
   readonly norms: boolean;
+  /** Whether its states may be kept in 8 bits. */
+  readonly blocks8: boolean;
 }
 
 export interface NativeIsa {
@@ -25,7 +27,15 @@ export type Conflict = readonly [number, number, boolean];
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  add(length: number, dims: Dims, group: number): number;
+  /** `format`: dtypes of parameter and states, and the rounding, as indices; `key`: its own of stochastic rounding. */
+  add(
+    length: number,
+    dims: Dims,
+    group: number,
+    format: readonly [param: number, state: number, rounding: number],
+    key: number,
+  ): number;
+  /** Four values a tensor: its index, data, grad or null, and the gradient's dtype as an index. */
   bind(changes: readonly unknown[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
@@ -39,10 +49,15 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them.
+   */
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
-  usedStates(group: number, hyperRow: Float64Array): number;
+  /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
+  usedStates(index: number, hyperRow: Float64Array): number;
   /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
   createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
@@ -54,6 +69,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
+  readonly dtypes: readonly string[];
+  readonly roundings: readonly string[];
+  /** The name of the state that a rounding keeps, for those that do. */
+  readonly extraStates: Readonly<Record<string, string>>;
+  /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
+  readonly formats: readonly (readonly [number, number, number, number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

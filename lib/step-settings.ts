@@ -51,6 +51,7 @@ const enum Setting {
   Diagnostics,
   Lookahead,
   Alpha,
+  Seed,
   Count,
 }
 const enum Answer {

@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "formats.h"  // kStateAlign
+
 namespace fo {
 
 class Slab {
@@ -31,9 +33,5 @@ class Slab {
 
 // Zeroed memory for states, or null when there is none.
 using SlabAllocator = std::function<std::shared_ptr<Slab>(size_t bytes)>;
-
-// Every state in a slab starts on a cache line of its own.
-constexpr size_t kStateAlign = 64;
-constexpr size_t padded(size_t bytes) { return (bytes + kStateAlign - 1) / kStateAlign * kStateAlign; }
 
 }  // namespace fo

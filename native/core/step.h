@@ -16,15 +16,16 @@ struct StepSettings {
   bool diagnostics = false;
   Lookahead lookahead = Lookahead::kOff;
   double lookahead_alpha = 0;
+  uint32_t seed = 0;  // of stochastic rounding
 
   // What follows is for backends that run behind the caller, whose steps may be skipped without his knowing.
-  bool graph = false;            // record the step once, and replay it
-  uint32_t rows = 1;             // of hyper-parameters: of so many steps, the last one's going on
-  uint64_t first_row = 0;        // how many steps are applied before the one the first row is for
-  uint64_t applied = 0;          // steps known to be applied
-  uint64_t known = 0;            // serial of the last step whose outcome is among them
-  uint32_t lookahead_k = 0;      // meetings are every k-th step
-  uint32_t lookahead_step = 0;   // of the steps known
+  bool graph = false;           // record the step once, and replay it
+  uint32_t rows = 1;            // of hyper-parameters: of so many steps, the last one's going on
+  uint64_t first_row = 0;       // how many steps are applied before the one the first row is for
+  uint64_t applied = 0;         // steps known to be applied
+  uint64_t known = 0;           // serial of the last step whose outcome is among them
+  uint32_t lookahead_k = 0;     // meetings are every k-th step
+  uint32_t lookahead_step = 0;  // of the steps known
 
   bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
 };
@@ -44,6 +45,6 @@ struct TensorReport {
 
 // What gradients of this norm are multiplied by so that their norm is at most `max_norm`, as torch's
 // clip_grad_norm_ does it. A NaN stays one.
-float clip_factor(double norm, double max_norm);
+double clip_factor(double norm, double max_norm);
 
 }  // namespace fo

@@ -5,17 +5,20 @@
 #include <memory>
 #include <vector>
 
+#include "dtypes.h"
 #include "kernel.h"
 #include "orthogonalizer.h"
+#include "staging.h"
 #include "stepper_base.h"
 
 namespace fo {
 
 class Stepper : public StepperBase {
  public:
-  // `kernels`: the chosen instruction set's table, dtype row by rule. `matmul`: needed for Muon.
-  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
-          std::unique_ptr<Matmul> matmul = nullptr);
+  // `kernels`: the chosen instruction set's table, dtype row by rule; `codecs`: its conversions. `matmul`:
+  // needed for Muon.
+  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, const Codecs* codecs,
+          int threads, std::unique_ptr<Matmul> matmul = nullptr);
 
   StepOutcome step(const double* hyper, const StepSettings& settings) override;
 
@@ -36,9 +39,12 @@ class Stepper : public StepperBase {
     uint64_t first_block;
     uint32_t coef;
     Sync sync;
-    float* means;                             // of the gradient's rows, to be taken from it; null: none
+    bool staged;                              // not as kernels compute
+    double* means;                            // of the gradient's rows, to be taken from it; null: none
     double trust_ratio, orthogonality_error;  // NaN: there is none
     double grad_squares;                      // measured apart from the update; NaN: they were not
+
+    bool in_double() const { return tensor->format.param == DType::kF64; }
   };
 
   void collect(const StepSettings& settings);
@@ -53,8 +59,17 @@ class Stepper : public StepperBase {
   void update_matrices(const StepSettings& settings);
   void report();
 
-  const RuleKernels& kernels_of(const Group& group) const { return table()[group.rule->index]; }
-  const RuleKernels* table() const;
+  const RuleKernels& kernels_of(const Item& item, int rule) const {
+    return kernels_[item.in_double() ? f64 : f32][rule];
+  }
+  const RuleKernels& kernels_of(const Item& item) const { return kernels_of(item, item.group->rule->index); }
+  // Calls f(args, base, begin, end) for [from, to), where element i lies at args.param[i - base]: at once, or
+  // in blocks of a tensor that is not stored as kernels compute.
+  template <class F>
+  void with_streams(const Item& item, uint64_t from, uint64_t to, size_t block, const Traffic& traffic,
+                    const F& f);
+  void direct(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
+  void apply(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
   GradArgs grad_args(const Group& group) const;
   // Calls f(item, from, to, sums of the block) for whole blocks of all tensors.
   template <class F>
@@ -69,14 +84,24 @@ class Stepper : public StepperBase {
   std::vector<Item> items_;
   std::vector<Coef> coefs_;
   std::vector<double> sums_;  // kMaxSums for every block
-  std::vector<float> means_;
+  std::vector<double> means_;
   std::vector<TensorReport> reports_;
   std::unique_ptr<Matmul> matmul_;
   Orthogonalizer orthogonalizer_;
   std::vector<MatrixTask> matrices_;  // the items that are orthogonalized
   std::vector<double> errors_;        // of each of them, with diagnostics
+  Staging staging_;
+  bool staged_ = false;  // an item is
   uint64_t total_ = 0, blocks_ = 0, rows_ = 0;
-  float unscale_ = 1, clip_ = 1;
+  double unscale_ = 1, clip_ = 1;
+  uint32_t seed_ = 0;
 };
+
+template <class F>
+void Stepper::with_streams(const Item& item, uint64_t from, uint64_t to, size_t block, const Traffic& traffic,
+                           const F& f) {
+  if (!item.staged) return f(item.tensor->args, uint64_t(0), from, to);
+  staging_.blocks(*item.tensor, from, to, block, traffic, {item.group->rule->non_negative, seed_}, f);
+}
 
 }  // namespace fo

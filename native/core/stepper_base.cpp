@@ -5,13 +5,24 @@
 
 namespace fo {
 
-float clip_factor(double norm, double max_norm) {
+double clip_factor(double norm, double max_norm) {
   const double factor = max_norm / (norm + 1e-6);
-  return factor >= 1 ? 1.f : float(factor);
+  return factor >= 1 ? 1 : factor;
 }
 
 StepperBase::StepperBase(std::vector<const RuleInfo*> rules, SlabAllocator allocate)
     : rules_(std::move(rules)), tensors_(std::move(allocate)) {}
+
+int StepperBase::add(size_t length, const Shape& shape, int group, Format format, uint32_t key) {
+  const RuleInfo& rule = rule_of(size_t(group));
+  return tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
+}
+
+unsigned StepperBase::used_states(const Tensor& tensor, const double* hyper_row) const {
+  const RuleInfo& rule = rule_of(size_t(tensor.group));
+  const unsigned slow = rule.sync(hyper_row, 1).keeps ? bit(rule.slow_state()) : 0;
+  return rule.uses(rule.mode(hyper_row)) | slow | tensor.extra();
+}
 
 size_t StepperBase::hyper_count() const {
   size_t count = 0;
@@ -34,25 +45,19 @@ unsigned StepperBase::uses(const Tensor& tensor, const StepSettings& settings) c
   if (!tensor.args.grad) return 0;
   const Group& group = group_of(tensor);
   const bool slow = settings.lookahead != Lookahead::kOff;
-  return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
+  return group.states | (slow ? bit(group.rule->slow_state()) : 0u) | tensor.extra();
 }
 
 bool StepperBase::ensure_states(const StepSettings& settings, size_t* bytes_wanted) {
-  return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return uses(t, settings); },
-      [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
+  return tensors_.ensure_states([&](const Tensor& t) { return uses(t, settings); },
+                                [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
 bool StepperBase::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
   read_groups(hyper);
   const Tensor* const first = tensors_.all().data();
-  return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
-      [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
-}
-
-void StepperBase::prepare(const Group& group, double t, double* scalars, Coef* coef) const {
-  group.rule->f32.prepare(group.hyper, t, scalars, coef->bytes);
+  return tensors_.ensure_states([&](const Tensor& t) { return masks[&t - first]; },
+                                [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
 std::pair<double, double> StepperBase::fit_of(const Group& group, const Tensor& tensor) const {

@@ -28,6 +28,9 @@ class StepperBase {
   // Doubles in all groups' rows together.
   size_t hyper_count() const;
 
+  // Appends a tensor to a group; returns its index. `key`: its own, of stochastic rounding.
+  int add(size_t length, const Shape& shape, int group, Format format = {}, uint32_t key = 0);
+
   // A whole step. `hyper` holds one row per group, one after the other, in the order of its rule's names.
   // Touches nothing of JavaScript, so it may run on any thread.
   virtual StepOutcome step(const double* hyper, const StepSettings& settings) = 0;
@@ -42,7 +45,9 @@ class StepperBase {
   virtual void catch_up() {}
 
   TensorList& tensors() { return tensors_; }
-  static constexpr size_t kElementBytes = sizeof(float);
+  // The states a tensor has under a row of hyper-parameters of its group, slow weights of the rule's own and
+  // what its rounding keeps included, as bits.
+  unsigned used_states(const Tensor& tensor, const double* hyper_row) const;
 
   // Makes states exist with their initial values, for a checkpoint to be read into: one bit mask a tensor,
   // rows of hyper-parameters as in step(). All or none.
@@ -69,9 +74,7 @@ class StepperBase {
   // Gives a new state its first value; its memory is zero.
   virtual void fill(Tensor& tensor, int state) = 0;
 
-  // Coefficients of step t for all tensors of a group with these scalars, which move on.
-  void prepare(const Group& group, double t, double* scalars, Coef* coef) const;
-  // Muon's, besides, are fitted to a matrix of so many outputs and inputs.
+  // Muon's coefficients are fitted to a matrix of so many outputs and inputs.
   std::pair<double, double> fit_of(const Group& group, const Tensor& tensor) const;
   // When the weights of step t meet the slow ones.
   Sync sync_of(const Group& group, double t, const StepSettings& settings) const;

@@ -25,8 +25,7 @@ MuonReport* CudaStepper::muon_reports() const {
 
 void CudaStepper::send_reports(const double* hyper, const StepSettings& settings) {
   if (!facts_.diagnostics) return;
-  if (sent_bytes_ > 0)
-    device_.copy(sent_.get(), at<char>(layout_.sums), sent_bytes_, stream_->handle);
+  if (sent_bytes_ > 0) device_.copy(sent_.get(), at<char>(layout_.sums), sent_bytes_, stream_->handle);
   sent_event_->record(stream_->handle);
   // The row that was the step's own; the caller reads reports before he asks for another step.
   const uint64_t row = std::min<uint64_t>(settings.applied - settings.first_row, settings.rows - 1);
@@ -82,8 +81,7 @@ template <class Total>
 double CudaStepper::trust_ratio(uint32_t row, const Total& total, const char* partials) const {
   const Tensor& tensor = tensors_.all()[size_t(tensor_of_row_[row])];
   const double* hyper = sent_hyper_.data();
-  for (int group = 0; group < tensor.group; ++group)
-    hyper += groups_[size_t(group)].rule->hyper_names.size();
+  for (int group = 0; group < tensor.group; ++group) hyper += groups_[size_t(group)].rule->hyper_names.size();
   double sums[kMaxSums], scalars[kMaxScalars] = {};
   for (int k = 0; k < kMaxSums; ++k) sums[k] = total(partials, k);
   const RuleInfo& rule = *group_of(tensor).rule;

@@ -40,8 +40,7 @@ void CudaStepper::fill(Tensor& tensor, int state) {
     const bool split = tensor.format.rounding == Rounding::kSplit;
     const void* const extra =
         state == tensor.slow_state() && tensor.extra() ? tensor.args.states[tensor.extra_state()] : nullptr;
-    const void* const from =
-        extra && tensor.format.rounding == Rounding::kMaster ? extra : tensor.args.param;
+    const void* const from = extra && tensor.format.rounding == Rounding::kMaster ? extra : tensor.args.param;
     if (!from) return;
     if (from == extra || !is_16bit(tensor.format.param)) {
       device_.copy(data, from, tensor.bytes_of(state), stream_->handle);

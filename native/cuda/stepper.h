@@ -129,7 +129,7 @@ class CudaStepper : public StepperBase {
   std::vector<double> shapes_;  // what Muon's fit() takes, two for each slot
   uint32_t slots_ = 0;
   bool doubles_ = false;  // whether there is a tensor of them
-  bool ahead_ = false;  // host clocks have gone on where tensors have not
+  bool ahead_ = false;    // host clocks have gone on where tensors have not
   std::vector<double> hypers_;
   Control control_{};
   PassArgs args_{};

@@ -22,8 +22,8 @@ void put(std::vector<char>* image, size_t place, const std::vector<T>& list) {
 
 bool CudaStepper::Facts::operator==(const Facts& other) const {
   return device_counts == other.device_counts && measures == other.measures &&
-         diagnostics == other.diagnostics && slow == other.slow && seed == other.seed && hypers == other.hypers &&
-         groups == other.groups;
+         diagnostics == other.diagnostics && slow == other.slow && seed == other.seed &&
+         hypers == other.hypers && groups == other.groups;
 }
 
 CudaStepper::Facts CudaStepper::facts_of(const StepSettings& settings) const {
@@ -103,9 +103,8 @@ void CudaStepper::clocks_of(const std::vector<int>& tensors) {
     const Tensor& tensor = tensors_.all()[size_t(index)];
     const bool is_double = tensor.format.param == DType::kF64;
     doubles_ |= is_double;
-    const auto [found, fresh] =
-        known.try_emplace({tensor.group, is_double, tensor.step, tensor.scalars[0], tensor.scalars[1]},
-                          int(clocks_.size()));
+    const auto [found, fresh] = known.try_emplace(
+        {tensor.group, is_double, tensor.step, tensor.scalars[0], tensor.scalars[1]}, int(clocks_.size()));
     if (fresh) {
       clocks_.push_back({tensor.group, is_double, double(tensor.step), {}, {}, 0, 0});
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, clocks_.back().scalars);
@@ -155,13 +154,11 @@ void CudaStepper::classify(const std::vector<int>& tensors) {
     for (uint32_t i = 0; i < r.chunks; ++i) chunks_.push_back({row, i});
     if (group.rule->orthogonalization) {
       if (tensor.length > 0)
-        muon_tasks_.push_back(
-            {row, tensor.format, tensor.shape, group.rule->orthogonalization(group.hyper)});
+        muon_tasks_.push_back({row, tensor.format, tensor.shape, group.rule->orthogonalization(group.hyper)});
       continue;
     }
     const Flavor flavor = flavor_of(tensor.format);
-    const auto [found, fresh] =
-        known.try_emplace({group.rule->index, group.mode, flavor}, classes_.size());
+    const auto [found, fresh] = known.try_emplace({group.rule->index, group.mode, flavor}, classes_.size());
     if (fresh) {
       classes_.push_back({group.rule->index, group.mode, flavor, group.rule->sums > 0, false});
       members.emplace_back();

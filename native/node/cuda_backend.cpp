@@ -16,14 +16,12 @@ class CudaBackend : public Backend {
  public:
   explicit CudaBackend(cuda::Device* device) : device_(device) {}
 
-  bool memory_of(Napi::Env env, napi_value value, const Tensor& tensor, bool is_grad,
-                 void** data) const override {
+  bool memory_of(Napi::Env env, napi_value value, DType dtype, size_t length, void** data) const override {
     CudaTensorHandle handle;
     if (!MemoryObject::Read(Napi::Value(env, value), &handle) || !handle.alive()) return false;
-    const DType dtype = is_grad ? tensor.format.grad : tensor.format.param;
     *data = handle.pointer;
     return &handle.memory->device == device_ && handle.dtype == dtype &&
-           handle.bytes == tensor.length * size_t(bytes_of(dtype));
+           handle.bytes == bytes_of(dtype, length);
   }
 
   napi_value view(Napi::Env env, void* data, size_t bytes, DType dtype,

@@ -9,10 +9,28 @@
 #include "refuse.h"
 
 namespace fo {
+namespace {
+
+// A number of an enum with `count` values.
+template <class Enum>
+bool ReadEnum(const Napi::Value& value, int count, Enum* result) {
+  const int number = value.IsNumber() ? value.ToNumber().Int32Value() : -1;
+  *result = Enum(number);
+  return number >= 0 && number < count;
+}
+
+}  // namespace
+
 Napi::Function StepperObject::Define(Napi::Env env) {
 #define FO_METHOD(name, Method) InstanceMethod(name, &StepperObject::Call<&StepperObject::Method>)
-  return DefineClass(env, "Stepper",
-      {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind), FO_METHOD("step", Step), FO_METHOD("stepAsync", StepAsync), FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore), FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+  return DefineClass(
+      env, "Stepper",
+      {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
+       FO_METHOD("step", Step), FO_METHOD("stepAsync", StepAsync), FO_METHOD("stateBuffer", StateBuffer),
+       FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait),
+       FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates),
+       FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore),
+       FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
 #undef FO_METHOD
 }
 
@@ -62,7 +80,7 @@ Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// add(length, [ndim, rows, cols, outputsAreColumns], group) -> index
+// add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
@@ -73,33 +91,45 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   const size_t length = size(info[0]);
   if (group >= stepper_->groups() || shape.rows * shape.cols != length)
     return Refuse(info.Env(), "no such group, or a shape of another size");
-  return Napi::Number::New(info.Env(), stepper_->tensors().add(length, shape, int(group),
-                                                               stepper_->rule_of(group).scalar_initial));
+  const auto codes = info[3].As<Napi::Array>();
+  Format format;
+  const bool known = ReadEnum(codes.Get(0u), kDTypes, &format.param) &&
+                     ReadEnum(codes.Get(1u), kDTypes, &format.state) &&
+                     ReadEnum(codes.Get(2u), kRoundings, &format.rounding);
+  format.grad = format.param;
+  if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
+    return Refuse(info.Env(), "no such format");
+  const uint32_t key = info[4].ToNumber().Uint32Value();
+  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key));
 }
 
-// bind([index, data, grad | null, ...]) -> undefined, or [first, second, gradOfFirst] of two that share
-// memory
+// bind([index, data, grad | null, dtype of the gradient, ...]) -> undefined, or [first, second, gradOfFirst]
+// of two that share memory
 Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!Usable(env)) return env.Undefined();
   TensorList& tensors = stepper_->tensors();
   const auto list = info[0].As<Napi::Array>();
-  for (uint32_t i = 0, n = list.Length(); i + 2 < n; i += 3) {
+  for (uint32_t i = 0, n = list.Length(); i + 3 < n; i += 4) {
     const Napi::HandleScope scope(env);
     const uint32_t index = list.Get(i).ToNumber().Uint32Value();
     if (index >= tensors.all().size()) return Refuse(env, "no such tensor");
     const Tensor& tensor = tensors.all()[index];
+    Format format = tensor.format;
     void *data = nullptr, *grad = nullptr;
     const Napi::Value grad_value = list.Get(i + 2);
     const bool has_grad = !grad_value.IsNull();
-    if (!backend_->memory_of(env, list.Get(i + 1), tensor, &data) ||
-        (has_grad && !backend_->memory_of(env, grad_value, tensor, &grad)))
-      return Refuse(env, "memory of the tensor's type and length is expected");
+    if (!ReadEnum(list.Get(i + 3), kDTypes, &format.grad) ||
+        !is_supported(format, stepper_->rule_of(size_t(tensor.group)).blocks8))
+      return Refuse(env, "no such format");
+    if (!backend_->memory_of(env, list.Get(i + 1), format.param, tensor.length, &data) ||
+        (has_grad && !backend_->memory_of(env, grad_value, format.grad, tensor.length, &grad)))
+      return Refuse(env, "memory of the tensor's dtype and length is expected");
     // An empty array may have no address; it still counts as a gradient.
-    static float nothing;
-    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr);
+    static double nothing;
+    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr, format.grad);
   }
-  const Conflict conflict = tensors.check(StepperBase::kElementBytes);
+  const Conflict conflict = tensors.check();
   if (!conflict) return env.Undefined();
   auto result = Napi::Array::New(env, 3);
   result.Set(0u, conflict.first);
@@ -117,17 +147,28 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
   if (!Usable(info.Env())) return false;
   const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
   const size_t row = stepper_->hyper_count();
-  const size_t count = given.ElementLength() > 7 ? size_t(given[7]) : 1;
-  if (rows.ElementLength() < row * count || count == 0 || given.ElementLength() < 13 ||
+  const size_t count = given.ElementLength() < 14 ? 0 : size_t(given[8]);
+  if (count == 0 || rows.ElementLength() < row * count ||
       info[2].As<Napi::Float64Array>().ElementLength() < 5) {
     Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
     return false;
   }
   hyper->assign(rows.Data(), rows.Data() + row * count);
-  *settings = {given[0],           given[1],           NonFinite(int(given[2])), given[3] != 0,
-               Lookahead(int(given[4])), given[5],     given[6] != 0,            uint32_t(count),
-               uint64_t(given[8]), uint64_t(given[9]), uint64_t(given[10]),      uint32_t(given[11]),
-               uint32_t(given[12])};
+  const auto whole = [&](uint32_t i) { return uint64_t(given[i]); };
+  *settings = {given[0],
+               given[1],
+               NonFinite(int(given[2])),
+               given[3] != 0,
+               Lookahead(int(given[4])),
+               given[5],
+               uint32_t(whole(6)),
+               given[7] != 0,
+               uint32_t(count),
+               whole(9),
+               whole(10),
+               whole(11),
+               uint32_t(whole(12)),
+               uint32_t(whole(13))};
   return true;
 }
 
