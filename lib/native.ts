@@ -1,4 +1,6 @@
 import path from 'node:path';
+import type { HostArray } from './dtypes';
+import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
@@ -8,6 +10,8 @@ export interface NativeRule {
   readonly scalars: readonly string[];
   /** Whether an element's update depends on norms of its tensor. */
   readonly norms: boolean;
+  /** Whether its states may be 8-bit. */
+  readonly blocks8: boolean;
 }
 
 export interface NativeIsa {
@@ -23,8 +27,10 @@ export type Conflict = readonly [number, number, boolean];
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  add(length: number, dims: Dims, group: number): number;
-  bind(changes: readonly unknown[]): Conflict | undefined;
+  /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
+  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
+  /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
+  bind(changes: readonly (number | HostArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -37,6 +43,7 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
+  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
