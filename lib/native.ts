@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
 import type { NativeCuda } from './cuda/native';
+import type { HostArray } from './dtypes';
+import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
@@ -10,7 +12,7 @@ export interface NativeRule {
   readonly scalars: readonly string[];
   /** Whether an element's update depends on norms of its tensor. */
   readonly norms: boolean;
-  /** Whether its states may be kept in 8 bits. */
+  /** Whether its states may be 8-bit. */
   readonly blocks8: boolean;
 }
 
@@ -27,16 +29,10 @@ export type Conflict = readonly [number, number, boolean];
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  /** `format`: dtypes of parameter and states, and the rounding, as indices; `key`: its own of stochastic rounding. */
-  add(
-    length: number,
-    dims: Dims,
-    group: number,
-    format: readonly [param: number, state: number, rounding: number],
-    key: number,
-  ): number;
-  /** Four values a tensor: its index, data, grad or null, and the gradient's dtype as an index. */
-  bind(changes: readonly unknown[]): Conflict | undefined;
+  /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
+  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
+  /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
+  bind(changes: readonly (number | HostArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -49,10 +45,7 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  /**
-   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
-   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them.
-   */
+  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
