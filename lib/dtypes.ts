@@ -1,4 +1,5 @@
 /** What tensors are stored in, which dtypes go together, and what an array holds. */
+import { isCudaTensor } from './cuda/tensor';
 import { describe } from './validate';
 
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
@@ -97,6 +98,13 @@ function untold(name: string, which: string, dtype: DType | undefined): TypeErro
 
 /** The dtype of a parameter that joins an optimizer. `dtype` is what it says of itself, one of the known ones. */
 export function dataDType(data: unknown, dtype: DType | undefined, name: string): DType {
+  if (isCudaTensor(data)) {
+    const known = dtypes.find((one) => one === data.dtype && (dtype === undefined || dtype === one));
+    if (known) return known;
+    throw new TypeError(
+      `Expected data of "${name}" to be ${dtype ?? either(dtypes)} but received a CudaTensor of ${data.dtype}.`,
+    );
+  }
   const found = dtypeOf(data, dtype);
   if (found === undefined) {
     if (kindOf(data) === 'Uint16Array') throw untold(name, 'data', dtype);

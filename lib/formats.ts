@@ -153,6 +153,9 @@ const constructors = {
 /** The kind of a field's array: `Float32Array`. */
 export const arrayName = ({ kind }: StateField): string => constructors[kind].name;
 
+export const fieldBytes = ({ kind, length }: StateField): number =>
+  constructors[kind].BYTES_PER_ELEMENT * length;
+
 export const fieldView = ({ kind, byteOffset, length }: StateField, buffer: ArrayBuffer): StateArray =>
   new constructors[kind](buffer, byteOffset, length);
 
