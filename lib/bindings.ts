@@ -1,13 +1,5 @@
 import { slowName } from './algorithm';
-import {
-  checkData,
-  gradDType,
-  isHostArray,
-  nativeArray,
-  type DType,
-  type HostArray,
-  type StateArray,
-} from './dtypes';
+import { checkData, gradDType, isHostArray, type DType, type HostArray, type StateArray } from './dtypes';
 import {
   dtypeCode,
   fieldView,
@@ -144,7 +136,7 @@ export class Bindings {
         nextData: HostArray;
         nextGrad: HostArray | null;
       } & Slot;
-      list.push(index, nativeArray(nextData), nextGrad && nativeArray(nextGrad), dtypeCode(slot.gradDType));
+      list.push(index, nextData, nextGrad, dtypeCode(slot.gradDType));
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
@@ -176,7 +168,7 @@ export class Bindings {
               'but received a resizable one.',
           );
         }
-        arrays.push(nativeArray(array));
+        arrays.push(array);
       }
     }
     return arrays;
@@ -232,7 +224,7 @@ export class Bindings {
         return array && own.has(array.buffer) ? array.slice() : array;
       });
       const slow = lookahead ? 1 << states.length : 0;
-      const needs = this.stepper.usedStates(slot.group, rows[slot.group]!) | slow | extraState(slot);
+      const needs = this.stepper.usedStates(slot.index, rows[slot.group]!) | slow;
       return this.#planLoad(slot, given, arrays, scalars, needs);
     });
   }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { HostArray } from './dtypes';
+import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
@@ -43,11 +43,15 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them.
+   */
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
-  usedStates(group: number, hyperRow: Float64Array): number;
+  /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
+  usedStates(index: number, hyperRow: Float64Array): number;
   /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
   createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
@@ -59,6 +63,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
+  readonly dtypes: readonly StoredDType[];
+  readonly roundings: readonly Rounding[];
+  /** The name of the state that a rounding keeps, for those that do. */
+  readonly extraStates: Readonly<Partial<Record<Rounding, string>>>;
+  /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
+  readonly formats: readonly (readonly [param: number, grad: number, state: number, rounding: number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <memory>
 
+#include "formats.h"  // kStateAlign
+
 namespace fo {
 
 class Slab {
@@ -26,9 +28,5 @@ class Slab {
   char* data_;
   size_t bytes_;
 };
-
-// Every state in a slab starts on a cache line of its own.
-constexpr size_t kStateAlign = 64;
-constexpr size_t padded(size_t bytes) { return (bytes + kStateAlign - 1) / kStateAlign * kStateAlign; }
 
 }  // namespace fo

@@ -11,15 +11,25 @@
 
 namespace fo {
 
-Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
-                 std::unique_ptr<Matmul> matmul)
+Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, const Codecs* codecs,
+                 int threads, std::unique_ptr<Matmul> matmul)
     : rules_(std::move(rules)),
       kernels_(kernels),
       threads_(threads),
       matmul_(std::move(matmul)),
-      orthogonalizer_(matmul_.get(), threads) {}
+      orthogonalizer_(matmul_.get(), threads),
+      staging_(codecs) {}
 
-const RuleKernels* Stepper::table() const { return kernels_[f32]; }
+int Stepper::add(size_t length, const Shape& shape, int group, Format format, uint32_t key) {
+  const RuleInfo& rule = rule_of(size_t(group));
+  return tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
+}
+
+unsigned Stepper::used_states(const Tensor& tensor, const double* hyper_row) const {
+  const RuleInfo& rule = rule_of(size_t(tensor.group));
+  const unsigned slow = rule.sync(hyper_row, 1).keeps ? bit(rule.slow_state()) : 0;
+  return rule.uses(rule.mode(hyper_row)) | slow | tensor.extra();
+}
 
 size_t Stepper::hyper_count() const {
   size_t count = 0;
@@ -40,15 +50,20 @@ void Stepper::read_groups(const double* hyper) {
 
 // Lists the tensors that have a gradient. Changes nothing that outlives the step.
 void Stepper::collect(const StepSettings& settings) {
-  unscale_ = float(1 / settings.grad_scale);
+  unscale_ = 1 / settings.grad_scale;
   clip_ = 1;
+  seed_ = settings.seed;
   items_.clear();
   matrices_.clear();
   total_ = blocks_ = rows_ = 0;
+  staged_ = false;
   for (Tensor& tensor : tensors_.all()) {
     if (!tensor.args.grad) continue;
     const Group& group = groups_[size_t(tensor.group)];
-    items_.push_back({&tensor, &group, total_, tensor.length, blocks_, 0, {}, nullptr, NAN, NAN, NAN});
+    const bool staged = needs_staging(tensor.format);
+    items_.push_back(
+        {&tensor, &group, total_, tensor.length, blocks_, 0, {}, staged, nullptr, NAN, NAN, NAN});
+    staged_ |= staged || (group.rule->orthogonalization && items_.back().in_double());
     if (group.rule->orthogonalization && tensor.length > 0)
       matrices_.push_back(
           {items_.size() - 1, tensor.length, tensor.shape, group.rule->orthogonalization(group.hyper)});
@@ -89,25 +104,57 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   return outcome;
 }
 
-// A parameter's initial slow weights are the parameter itself.
+// What a state holds before its tensor's first step. Slow weights and the master copy are the parameter
+// itself; slabs come zeroed, which is what a compensation and a remainder begin with.
 void Stepper::fill(Tensor& tensor, int state) const {
   const Group& group = groups_[size_t(tensor.group)];
-  auto* const data = static_cast<float*>(tensor.args.states[state]);
-  if (state == group.rule->slow_state()) {
-    if (tensor.args.param && tensor.length)
-      std::memcpy(data, tensor.args.param, tensor.length * kElementBytes);
+  void* const data = tensor.args.states[state];
+  const size_t length = tensor.length;
+  if (length == 0) return;
+  if (state >= tensor.own_states) {
+    const bool copies = state == tensor.slow_state() || tensor.format.rounding == Rounding::kMaster;
+    if (!copies || !tensor.args.param) return;
+    if (tensor.format.param == DType::kF64) {
+      std::memcpy(data, tensor.args.param, length * sizeof(double));
+    } else {
+      const void* const extra =
+          state == tensor.slow_state() && tensor.extra() ? tensor.args.states[tensor.extra_state()] : nullptr;
+      widen_param(staging_.codecs(), tensor, extra, 0, length, static_cast<float*>(data));
+    }
     return;
   }
-  const float value = float(group.rule->initial(group.hyper, state));
-  if (value != 0) std::fill(data, data + tensor.length, value);  // slabs come zeroed
+  const double value = group.rule->initial(group.hyper, state);
+  const float rounded = float(value);
+  switch (tensor.dtype_of(state)) {
+    case DType::kF32:
+      if (rounded != 0) std::fill_n(static_cast<float*>(data), length, rounded);
+      break;
+    case DType::kF64:
+      if (value != 0) std::fill_n(static_cast<double*>(data), length, value);
+      break;
+    case DType::kBlocks8: {
+      uint8_t code;
+      float scale;
+      staging_.codecs().to_blocks8(&rounded, 1, !(group.rule->non_negative >> state & 1), &code, &scale);
+      auto* const codes = static_cast<uint8_t*>(data);
+      std::fill_n(codes, length, code);
+      std::fill_n(reinterpret_cast<float*>(codes + scales_offset(length)),
+                  (length + kBlockElements - 1) / kBlockElements, scale);
+      break;
+    }
+    default: {
+      uint16_t half;
+      staging_.codecs().to_bf16(&rounded, 1, &half);
+      std::fill_n(static_cast<uint16_t*>(data), length, half);
+    }
+  }
 }
 
 bool Stepper::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
   read_groups(hyper);
   const Tensor* const first = tensors_.all().data();
-  return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
-      [&](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
+  return tensors_.ensure_states([&](const Tensor& t) { return masks[&t - first]; },
+                                [&](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
 bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) {
@@ -115,10 +162,10 @@ bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) 
     if (!tensor.args.grad) return 0u;
     const Group& group = groups_[size_t(tensor.group)];
     const bool slow = settings.lookahead != Lookahead::kOff;
-    return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
+    return group.states | (slow ? bit(group.rule->slow_state()) : 0u) | tensor.extra();
   };
   return tensors_.ensure_states(
-      kElementBytes, uses, [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
+      uses, [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
 // All memory of a step but the states.
@@ -134,9 +181,10 @@ bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted
     errors_.resize(settings.diagnostics ? matrices_.size() : 0);
   } catch (const std::bad_alloc&) {
     *bytes_wanted =
-        blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(float) + items_.size() * sizeof(Coef);
+        blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(double) + items_.size() * sizeof(Coef);
     return false;
   }
+  if (staged_ && !staging_.reserve(threads_, bytes_wanted)) return false;
   return orthogonalizer_.reserve(&matrices_, bytes_wanted);
 }
 
@@ -150,21 +198,24 @@ void Stepper::prepare(const StepSettings& settings) {
     Tensor& tensor = *item.tensor;
     const Group& group = *item.group;
     const RuleInfo& rule = *group.rule;
+    const RuleMath& math = rule.math(item.in_double());
     ++tensor.step;
     const bool shared = rule.sums == 0 && !rule.orthogonalization && last && last->group == tensor.group &&
-                        last->step == tensor.step && std::equal(before, before + kMaxScalars, tensor.scalars);
+                        last->step == tensor.step &&
+                        (last->format.param == DType::kF64) == item.in_double() &&
+                        std::equal(before, before + kMaxScalars, tensor.scalars);
     if (!shared) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
       coefs_.emplace_back();
-      rule.f32.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
+      math.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
     if (rule.orthogonalization) {
       const Shape& shape = tensor.shape;
       const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
       const double split = rule.orthogonalization(group.hyper).split;
-      rule.f32.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
+      math.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
     }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);

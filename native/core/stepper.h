@@ -5,9 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include "dtypes.h"
 #include "kernel.h"
 #include "orthogonalizer.h"
 #include "rule_table.h"
+#include "staging.h"
 #include "tensor_list.h"
 
 namespace fo {
@@ -23,6 +25,7 @@ struct StepSettings {
   bool diagnostics = false;
   Lookahead lookahead = Lookahead::kOff;
   double lookahead_alpha = 0;
+  uint32_t seed = 0;  // of stochastic rounding
 
   bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
 };
@@ -41,19 +44,21 @@ struct TensorReport {
 
 // What gradients of this norm are multiplied by so that their norm is at most `max_norm`, as torch's
 // clip_grad_norm_ does it. A NaN stays one.
-float clip_factor(double norm, double max_norm);
+double clip_factor(double norm, double max_norm);
 
 class Stepper {
  public:
-  // `rules`: those that groups may name. `kernels`: the chosen instruction set's table, dtype row by rule.
-  // `matmul`: needed for Muon.
-  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
-          std::unique_ptr<Matmul> matmul = nullptr);
+  // `rules`: those that groups may name. `kernels`: the chosen instruction set's table, dtype row by rule;
+  // `codecs`: its conversions. `matmul`: needed for Muon.
+  Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, const Codecs* codecs,
+          int threads, std::unique_ptr<Matmul> matmul = nullptr);
 
   // Groups come in the order of their rows of hyper-parameters.
   void add_group(int rule) { groups_.push_back({rules_[size_t(rule)], nullptr, 0, 0, false, false}); }
   size_t groups() const { return groups_.size(); }
   const RuleInfo& rule_of(size_t group) const { return *groups_[group].rule; }
+  // Appends a tensor to a group; returns its index. `key`: its own, of stochastic rounding.
+  int add(size_t length, const Shape& shape, int group, Format format = {}, uint32_t key = 0);
   // Doubles in all groups' rows together.
   size_t hyper_count() const;
 
@@ -71,7 +76,9 @@ class Stepper {
   const std::vector<TensorReport>& reports() const { return reports_; }
 
   TensorList& tensors() { return tensors_; }
-  static constexpr size_t kElementBytes = sizeof(float);
+  // The states a tensor has under a row of hyper-parameters of its group, slow weights of the rule's own and
+  // what its rounding keeps included, as bits.
+  unsigned used_states(const Tensor& tensor, const double* hyper_row) const;
 
   // Makes states exist with their initial values, for a checkpoint to be read into: one bit mask a tensor,
   // rows of hyper-parameters as in step(). All or none.
@@ -97,9 +104,12 @@ class Stepper {
     uint64_t first_block;
     uint32_t coef;
     Sync sync;
-    float* means;                             // of the gradient's rows, to be taken from it; null: none
+    bool staged;                              // not as kernels compute
+    double* means;                            // of the gradient's rows, to be taken from it; null: none
     double trust_ratio, orthogonality_error;  // NaN: there is none
     double grad_squares;                      // measured apart from the update; NaN: they were not
+
+    bool in_double() const { return tensor->format.param == DType::kF64; }
   };
 
   void read_groups(const double* hyper);
@@ -116,8 +126,17 @@ class Stepper {
   void update_matrices(const StepSettings& settings);
   void report();
 
-  const RuleKernels& kernels_of(const Group& group) const { return table()[group.rule->index]; }
-  const RuleKernels* table() const;
+  const RuleKernels& kernels_of(const Item& item, int rule) const {
+    return kernels_[item.in_double() ? f64 : f32][rule];
+  }
+  const RuleKernels& kernels_of(const Item& item) const { return kernels_of(item, item.group->rule->index); }
+  // Calls f(args, base, begin, end) for [from, to), where element i lies at args.param[i - base]: at once, or
+  // in blocks of a tensor that is not stored as kernels compute.
+  template <class F>
+  void with_streams(const Item& item, uint64_t from, uint64_t to, size_t block, const Traffic& traffic,
+                    const F& f);
+  void direct(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
+  void apply(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
   GradArgs grad_args(const Group& group) const;
   // Calls f(item, from, to, sums of the block) for whole blocks of all tensors.
   template <class F>
@@ -135,14 +154,24 @@ class Stepper {
   std::vector<Item> items_;
   std::vector<Coef> coefs_;
   std::vector<double> sums_;  // kMaxSums for every block
-  std::vector<float> means_;
+  std::vector<double> means_;
   std::vector<TensorReport> reports_;
   std::unique_ptr<Matmul> matmul_;
   Orthogonalizer orthogonalizer_;
   std::vector<MatrixTask> matrices_;  // the items that are orthogonalized
   std::vector<double> errors_;        // of each of them, with diagnostics
+  Staging staging_;
+  bool staged_ = false;  // an item is
   uint64_t total_ = 0, blocks_ = 0, rows_ = 0;
-  float unscale_ = 1, clip_ = 1;
+  double unscale_ = 1, clip_ = 1;
+  uint32_t seed_ = 0;
 };
+
+template <class F>
+void Stepper::with_streams(const Item& item, uint64_t from, uint64_t to, size_t block, const Traffic& traffic,
+                           const F& f) {
+  if (!item.staged) return f(item.tensor->args, uint64_t(0), from, to);
+  staging_.blocks(*item.tensor, from, to, block, traffic, {item.group->rule->non_negative, seed_}, f);
+}
 
 }  // namespace fo

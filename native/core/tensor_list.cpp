@@ -4,11 +4,15 @@
 
 namespace fo {
 
-int TensorList::add(size_t length, const Shape& shape, int group, const std::vector<double>& scalar_initial) {
+int TensorList::add(size_t length, const Shape& shape, int group, const std::vector<double>& scalar_initial,
+                    int own_states, Format format, uint32_t key) {
   Tensor tensor;
   tensor.length = length;
   tensor.shape = shape;
   tensor.group = group;
+  tensor.own_states = own_states;
+  tensor.format = format;
+  tensor.key = key;
   std::copy(scalar_initial.begin(), scalar_initial.end(), tensor.scalars);
   tensors_.push_back(std::move(tensor));
   return int(tensors_.size()) - 1;
@@ -22,17 +26,27 @@ void TensorList::bind(int index, void* param, const void* grad) {
   args.grad = grad;
 }
 
-Conflict TensorList::check(size_t element_bytes) {
-  const auto interval = [&](const void* memory, int i) {
+void TensorList::bind(int index, void* param, const void* grad, DType grad_dtype) {
+  DType& dtype = tensors_[index].format.grad;
+  if (grad && dtype != grad_dtype) {
+    tensors_[index].args.grad = nullptr;  // of another length in memory: check it anew
+    dtype = grad_dtype;
+  }
+  bind(index, param, grad);
+}
+
+Conflict TensorList::check() {
+  const auto interval = [&](const void* memory, int i, DType type) {
     const auto begin = reinterpret_cast<uintptr_t>(memory);
-    return Interval{begin, begin + tensors_[i].length * element_bytes, i};
+    return Interval{begin, begin + bytes_of(type, tensors_[i].length), i};
   };
   if (params_changed_) {
     params_.clear();
     changed_grads_.clear();
     for (int i = 0; i < int(tensors_.size()); ++i) {
       const Tensor& tensor = tensors_[i];
-      if (tensor.args.param && tensor.length) params_.push_back(interval(tensor.args.param, i));
+      if (tensor.args.param && tensor.length)
+        params_.push_back(interval(tensor.args.param, i, tensor.format.param));
       if (tensor.args.grad) changed_grads_.push_back(i);
     }
     std::sort(params_.begin(), params_.end(),
@@ -44,7 +58,7 @@ Conflict TensorList::check(size_t element_bytes) {
     }
   }
   for (int i : changed_grads_) {
-    const Interval grad = interval(tensors_[i].args.grad, i);
+    const Interval grad = interval(tensors_[i].args.grad, i, tensors_[i].format.grad);
     // Parameters are disjoint here, so only the last one that begins before the gradient ends can reach into
     // it.
     auto after = std::lower_bound(params_.begin(), params_.end(), grad.end,
@@ -57,20 +71,19 @@ Conflict TensorList::check(size_t element_bytes) {
   return {};
 }
 
-bool TensorList::allocate(const std::vector<Missing>& missing, size_t bytes, size_t element_bytes) {
+bool TensorList::allocate(const std::vector<Missing>& missing, size_t bytes) {
   const std::shared_ptr<Slab> slab = Slab::allocate(bytes);
   if (!slab) return false;
   for (const Missing& m : missing) {
     tensors_[m.tensor].args.states[m.state] = slab->data() + m.offset;
     tensors_[m.tensor].slabs[m.state] = slab;
     tensors_[m.tensor].states |= 1u << m.state;
-    state_bytes_ += tensors_[m.tensor].length * element_bytes;
+    state_bytes_ += tensors_[m.tensor].bytes_of(m.state);
   }
   return true;
 }
 
-void TensorList::restore(int index, int64_t step, unsigned keep, const double* scalars,
-                         size_t element_bytes) {
+void TensorList::restore(int index, int64_t step, unsigned keep, const double* scalars) {
   Tensor& tensor = tensors_[index];
   tensor.step = step;
   std::copy(scalars, scalars + kMaxScalars, tensor.scalars);
@@ -79,7 +92,7 @@ void TensorList::restore(int index, int64_t step, unsigned keep, const double* s
     tensor.states &= ~(1u << k);
     tensor.args.states[k] = nullptr;
     tensor.slabs[k].reset();
-    state_bytes_ -= tensor.length * element_bytes;
+    state_bytes_ -= tensor.bytes_of(k);
   }
 }
 

@@ -13,12 +13,35 @@
 namespace fo {
 namespace {
 
-// Float32Array -> its memory. False: another type or length, for instance a detached buffer.
-bool Floats(Napi::Env env, napi_value value, size_t length, void** data, napi_value* buffer = nullptr) {
-  napi_typedarray_type type;
+// Newer runtimes have a Float16Array: with a type of its own, which Node's headers need not know, or with
+// none.
+bool IsFloat16Array(Napi::Env env, napi_value value, napi_typedarray_type type) {
+  napi_value bytes;
+  uint32_t count = 0;
+  return (int(type) < 0 || type > napi_biguint64_array) &&
+         napi_get_named_property(env, value, "BYTES_PER_ELEMENT", &bytes) == napi_ok &&
+         napi_get_value_uint32(env, bytes, &count) == napi_ok && count == 2;
+}
+
+// A typed array that holds `dtype` -> its memory. False: another type or length, for instance a detached
+// buffer.
+bool Elements(Napi::Env env, napi_value value, DType dtype, size_t length, void** data) {
+  auto type = napi_typedarray_type(-1);
   size_t actual = 0;
-  return napi_get_typedarray_info(env, value, &type, &actual, data, buffer, nullptr) == napi_ok &&
-         type == napi_float32_array && actual == length;
+  if (napi_get_typedarray_info(env, value, &type, &actual, data, nullptr, nullptr) != napi_ok ||
+      actual != length)
+    return false;
+  if (dtype == DType::kF32) return type == napi_float32_array;
+  if (dtype == DType::kF64) return type == napi_float64_array;
+  return type == napi_uint16_array || (dtype == DType::kF16 && IsFloat16Array(env, value, type));
+}
+
+// A number of an enum with `count` values.
+template <class Enum>
+bool ReadEnum(const Napi::Value& value, int count, Enum* result) {
+  const int number = value.IsNumber() ? value.ToNumber().Int32Value() : -1;
+  *result = Enum(number);
+  return number >= 0 && number < count;
 }
 
 }  // namespace
@@ -51,7 +74,7 @@ StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     return;
   }
   const int threads = std::max(1, info[2].ToNumber().Int32Value());
-  stepper_ = std::make_shared<Stepper>(std::move(rules), isa->kernels, threads,
+  stepper_ = std::make_shared<Stepper>(std::move(rules), isa->kernels, isa->codecs, threads,
                                        std::make_unique<CpuMatmul>(*isa, threads));
 }
 
@@ -87,7 +110,7 @@ Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// add(length, [ndim, rows, cols, outputsAreColumns], group) -> index
+// add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
@@ -98,32 +121,45 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   const size_t length = size(info[0]);
   if (group >= stepper_->groups() || shape.rows * shape.cols != length)
     return Refuse(info.Env(), "no such group, or a shape of another size");
-  return Napi::Number::New(info.Env(), stepper_->tensors().add(length, shape, int(group),
-                                                               stepper_->rule_of(group).scalar_initial));
+  const auto codes = info[3].As<Napi::Array>();
+  Format format;
+  const bool known = ReadEnum(codes.Get(0u), kDTypes, &format.param) &&
+                     ReadEnum(codes.Get(1u), kDTypes, &format.state) &&
+                     ReadEnum(codes.Get(2u), kRoundings, &format.rounding);
+  format.grad = format.param;
+  if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
+    return Refuse(info.Env(), "no such format");
+  const uint32_t key = info[4].ToNumber().Uint32Value();
+  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key));
 }
 
-// bind([index, data, grad | null, ...]) -> undefined, or [first, second, gradOfFirst] of two that share
-// memory
+// bind([index, data, grad | null, dtype of the gradient, ...]) -> undefined, or [first, second, gradOfFirst]
+// of two that share memory
 Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!Usable(env)) return env.Undefined();
   TensorList& tensors = stepper_->tensors();
   const auto list = info[0].As<Napi::Array>();
-  for (uint32_t i = 0, n = list.Length(); i + 2 < n; i += 3) {
+  for (uint32_t i = 0, n = list.Length(); i + 3 < n; i += 4) {
     const Napi::HandleScope scope(env);
     const uint32_t index = list.Get(i).ToNumber().Uint32Value();
     if (index >= tensors.all().size()) return Refuse(env, "no such tensor");
-    const size_t length = tensors.all()[index].length;
+    const Tensor& tensor = tensors.all()[index];
+    Format format = tensor.format;
     void *data = nullptr, *grad = nullptr;
     const Napi::Value grad_value = list.Get(i + 2);
     const bool has_grad = !grad_value.IsNull();
-    if (!Floats(env, list.Get(i + 1), length, &data) || (has_grad && !Floats(env, grad_value, length, &grad)))
-      return Refuse(env, "a Float32Array of the tensor's length is expected");
+    if (!ReadEnum(list.Get(i + 3), kDTypes, &format.grad) ||
+        !is_supported(format, stepper_->rule_of(size_t(tensor.group)).blocks8))
+      return Refuse(env, "no such format");
+    if (!Elements(env, list.Get(i + 1), format.param, tensor.length, &data) ||
+        (has_grad && !Elements(env, grad_value, format.grad, tensor.length, &grad)))
+      return Refuse(env, "an array of the tensor's dtype and length is expected");
     // An empty array may have no address; it still counts as a gradient.
-    static float nothing;
-    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr);
+    static double nothing;
+    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr, format.grad);
   }
-  const Conflict conflict = tensors.check(Stepper::kElementBytes);
+  const Conflict conflict = tensors.check();
   if (!conflict) return env.Undefined();
   auto result = Napi::Array::New(env, 3);
   result.Set(0u, conflict.first);
@@ -140,13 +176,13 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
                              StepSettings* settings) {
   if (!Usable(info.Env())) return false;
   const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
-  if (!HasRows(rows) || given.ElementLength() < 6 || info[2].As<Napi::Float64Array>().ElementLength() < 4) {
+  if (!HasRows(rows) || given.ElementLength() < 7 || info[2].As<Napi::Float64Array>().ElementLength() < 4) {
     Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
     return false;
   }
   hyper->assign(rows.Data(), rows.Data() + stepper_->hyper_count());
-  *settings = {given[0], given[1], NonFinite(int(given[2])), given[3] != 0, Lookahead(int(given[4])),
-               given[5]};
+  *settings = {given[0], given[1],          NonFinite(int(given[2])), given[3] != 0, Lookahead(int(given[4])),
+               given[5], uint32_t(given[6])};
   return true;
 }
 
