@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
 import type { NativeCuda, NativeMemory } from './cuda/native';
-import type { HostArray } from './dtypes';
+import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
@@ -52,7 +52,11 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them. ArrayBuffers
+   * are of all of it, whatever part is asked for.
+   */
   stateBuffer(index: number, state: number, byteOffset: number, bytes: number): NativeView | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
@@ -69,12 +73,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
-  readonly dtypes: readonly string[];
-  readonly roundings: readonly string[];
+  readonly dtypes: readonly StoredDType[];
+  readonly roundings: readonly Rounding[];
   /** The name of the state that a rounding keeps, for those that do. */
-  readonly extraStates: Readonly<Record<string, string>>;
+  readonly extraStates: Readonly<Partial<Record<Rounding, string>>>;
   /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
-  readonly formats: readonly (readonly [number, number, number, number])[];
+  readonly formats: readonly (readonly [param: number, grad: number, state: number, rounding: number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

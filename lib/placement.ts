@@ -1,7 +1,7 @@
 import { chooseIsa, chooseThreads } from './backends';
 import { CudaPlacement } from './cuda/placement';
 import { isCudaTensor, type CudaTensor } from './cuda/tensor';
-import { checkData, gradDType, nativeArray, type DType, type HostArray, type StateArray } from './dtypes';
+import { checkData, gradDType, type DType, type HostArray, type StateArray } from './dtypes';
 import { fieldView, type StateField } from './formats';
 import { native, type NativeArray, type NativeView, type Stepper } from './native';
 import type { Identity } from './parameter';
@@ -59,7 +59,7 @@ class HostPlacement implements Placement {
     return gradDType(grad, dtype, bits, length, name);
   }
   native(array: HostArray): NativeArray {
-    return nativeArray(array);
+    return array;
   }
   view(field: StateField, memory: ArrayBuffer): StateArray {
     return fieldView(field, memory);

@@ -1,4 +1,4 @@
-import { supported, unsupported, either, type DType, type StateArray } from '../dtypes';
+import { supportOf, unsupported, either, type DType, type StateArray } from '../dtypes';
 import type { FieldKind, StateField } from '../formats';
 import { nativeCuda, type NativeView, type Stepper } from '../native';
 import type { Identity } from '../parameter';
@@ -59,7 +59,7 @@ export class CudaPlacement implements Placement {
   gradDType(grad: unknown, { dtype, name, length }: Identity): DType {
     const what = `grad of "${name}"`;
     const tensor = this.#check(grad, length, what);
-    const { grads } = supported[dtype];
+    const { grads } = supportOf(dtype);
     if (grads.includes(tensor.dtype as DType)) return tensor.dtype as DType;
     throw unsupported(what, either(grads), tensor.dtype, dtype);
   }
