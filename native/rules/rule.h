@@ -42,6 +42,8 @@ struct Rule {
   static double initial(const H&, int) {
     return 0;
   }
+  // Whether it is an optimizer, or shares the loops only.
+  static constexpr bool kIsHelper = false;
   // Per-tensor numbers kept in double beside the states.
   static constexpr int kScalars = 0;
 
