@@ -25,13 +25,23 @@ export {
   type ClipGradNormOptions,
   type ClipOptions,
 } from './clip-grad';
+export { cuda } from './cuda';
+export type { DLPackOptions, HasDLPack } from './cuda/dlpack';
+export type { CudaArray, CudaDType } from './cuda/dtypes';
+export { CudaError } from './cuda/errors';
+export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './cuda/make';
+export type { CudaDevice } from './cuda/native';
+export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
+export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { Optimizer, type Params } from './optimizer';
 export type { ParameterState } from './state';
 export type { NsCoefficients, NsPreset } from './muon/coefficients';
 export type { Route, Routing } from './muon/routing';
-export type { DType, HostArray, Layout, Parameter, Role } from './parameter';
+export type { DType, HostArray, Rounding, StateArray, StateDType } from './dtypes';
+export type { Format } from './formats';
+export type { Layout, Parameter, Role } from './parameter';
 export type { GroupSchedules } from './plan';
 export type { StateDict, TensorState } from './state-dict';
 export type { StepResult, TensorDiagnostics } from './step-result';

@@ -28,19 +28,22 @@ FO_FN uint16_t to_bf16(float x) {
   return uint16_t((is_nan_bits(u) ? u | 0x400000 : rounded) >> 16);
 }
 
+// Both compute every case and then choose, which vectors can do.
 FO_FN float from_f16(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16, rest = uint32_t(h & 0x7fff) << 13;
-  if ((h & 0x7c00) == 0x7c00) return float_of(sign | 0x7f800000 | rest);  // infinity, NaN
   // Rebiasing by a product is exact, subnormal numbers included.
-  return float_of(bits_of(float_of(rest) * float_of(0x77800000)) | sign);  // 2^112
+  const uint32_t finite = bits_of(float_of(rest) * float_of(0x77800000));  // 2^112
+  return float_of(sign | (rest >= 0x0f800000 ? 0x7f800000 | rest : finite));
 }
 FO_FN uint16_t to_f16(float x) {
   const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, rest = u & 0x7fffffff;
-  if (rest > 0x7f800000) return uint16_t(sign | 0x7e00);
-  if (rest >= 0x477ff000) return uint16_t(sign | 0x7c00);  // rounds to 65536 or more
+  const uint32_t normal = (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13;
   // Subnormal: adding 0.5 puts the last bit of the result where float32's last bit is.
-  if (rest < 0x38800000) return uint16_t(sign | (bits_of(float_of(rest) + 0.5f) - 0x3f000000));
-  return uint16_t(sign | (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13);
+  const uint32_t subnormal = bits_of(float_of(rest) + 0.5f) - 0x3f000000;
+  uint32_t magnitude = rest < 0x38800000 ? subnormal : normal;
+  magnitude = rest >= 0x477ff000 ? 0x7c00 : magnitude;  // rounds to 65536 or more
+  magnitude = rest > 0x7f800000 ? 0x7e00 : magnitude;
+  return uint16_t(sign | magnitude);
 }
 
 // Stochastic rounding. The key of a tensor's step; `high` is the upper half of the element's index.
