@@ -10,6 +10,9 @@
 #include "cuda_tensor.h"
 #include "dlpack.h"
 #include "stay_loaded.h"
+#if defined(FO_STAND_IN)
+#include "stand_in_object.h"
+#endif
 
 namespace {
 
@@ -115,6 +118,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
+#if defined(FO_STAND_IN)
+  exports.Set("standIn", fo::StandInObject(env));
+#endif
   return exports;
 }
 
