@@ -11,6 +11,9 @@
 #include "dlpack.h"
 #include "stay_loaded.h"
 #include "stepper_object.h"
+#if defined(FO_STAND_IN)
+#include "stand_in_object.h"
+#endif
 
 namespace {
 
@@ -117,6 +120,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
+#if defined(FO_STAND_IN)
+  exports.Set("standIn", fo::StandInObject(env));
+#endif
   return exports;
 }
 
