@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "../check.h"
 #include "../values.h"
 #include "muon_reference.h"
+#include "suite.h"
 
 namespace fo_test {
 namespace {
@@ -212,7 +212,7 @@ void layouts() {
 
 }  // namespace
 
-void test_cuda_muon_plan() {
+SUITE(test_cuda_muon_plan) {
   test("muon plan: programs compute the formula", programs);
   test("muon plan: forms and types of the modes", forms);
   test("muon plan: block columns", panels);
