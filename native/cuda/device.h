@@ -50,7 +50,7 @@ using GraphHandle = void*;  // instantiated, ready to launch
 
 // Where a pointer belongs.
 struct PointerInfo {
-  enum Kind { kUnknown, kHost, kDevice, kManaged } kind;
+  enum Kind { kUnknown, kHost, kDevice, kManaged } kind;  // pageable memory of the host is unknown
   int device;
   uintptr_t base;  // of its allocation; 0: not known
   size_t bytes;    // from `base`
@@ -96,7 +96,8 @@ class Device {
   virtual void synchronize_event(EventHandle) = 0;
   virtual float milliseconds(EventHandle begin, EventHandle end) = 0;
 
-  // Any direction; asynchronous where host memory is pinned, else done when it returns.
+  // Any direction, in the order of the stream. Of pageable host memory: what is read may be overwritten when
+  // it returns, and what is written is there.
   virtual void copy(void* to, const void* from, size_t bytes, StreamHandle) = 0;
   virtual void fill(void* to, int byte, size_t bytes, StreamHandle) = 0;
   virtual void launch(const Kernel&, int blocks, const void* args, StreamHandle) = 0;
@@ -108,15 +109,15 @@ class Device {
   virtual void launch_graph(GraphHandle, StreamHandle) = 0;
   virtual void destroy_graph(GraphHandle) noexcept = 0;
 
-  // Products. Throws Fault with what was tried when there is no cuBLAS. `workspace` of each stream is the
-  // device's own; results do not depend on the stream.
+  // Products. Throws Fault with what was tried when there is no cuBLAS. The workspace of each stream is the
+  // device's own and allocated by the first product on it; results do not depend on the stream.
   virtual void gemm(const Gemm&, StreamHandle) = 0;
 
   // Throws a sticky fault of work that has failed, if there is one by now; waits for nothing.
   virtual void check() = 0;
 };
 
-// What this machine has, or why it has none.
+// What this machine has, or why it has none. Reasons are parts of a sentence, without its full stop.
 struct Presence {
   std::string reason;  // empty: devices can be used
   std::string driver;  // "13.0"; empty: there is none
