@@ -79,6 +79,23 @@ struct MuonStep::Plan {
     // What pads rows is moved about, but no result has a part of it.
     if (!room && workspace->bytes()) device->fill(workspace->data(), 0, workspace->bytes(), stream);
     device->synchronize(stream);
+    warm_up(stream);
+    for (const auto& branch : branches) warm_up(branch->stream);
+  }
+
+  // What cuBLAS allocates for a stream, at its first product, it shall not have to at the first step.
+  void warm_up(StreamHandle stream) {
+    if (groups.lanes.empty()) return;
+    constexpr int kSide = 4;  // twice as much is less than any matrix's share of the workspace
+    Gemm gemm = {};
+    gemm.type = GemmType::kF32;
+    gemm.m = gemm.n = gemm.k = kSide;
+    gemm.lda = gemm.ldb = gemm.ldc = kSide;
+    gemm.a = gemm.b = workspace->data();
+    gemm.c = workspace->data() + kSide * kSide * sizeof(float);
+    gemm.batch = 1;
+    device->gemm(gemm, stream);
+    device->synchronize(stream);
   }
 
   Device* device;
