@@ -27,10 +27,12 @@ struct MuonTask {
 };
 
 struct MuonOptions {
-  // Of all batches that are computed at a time. Exceeded only by a matrix that needs more alone.
+  // Of all batches that are computed at a time. Exceeded only by a matrix that needs more alone. A task whose
+  // group asks for less (Orthogonalization::workspace_bytes) lowers it.
   size_t workspace_bytes = size_t(512) << 20;
-  int streams = 4;           // batches of different shapes run beside each other
-  bool diagnostics = false;  // makes room for run()'s reports
+  int streams = 4;            // batches of different shapes run beside each other
+  bool diagnostics = false;   // makes room for run()'s reports
+  int64_t least_blocked = 0;  // rows of symmetric products that are computed by halves; 0: as is best
 };
 
 // What diagnostics tell of a tensor: sums of squares, and the worst |X X^T - I|_F / sqrt(r) of its matrices.
@@ -41,15 +43,15 @@ struct MuonReport {
 class MuonStep {
  public:
   explicit MuonStep(Device* device);
-  ~MuonStep();
+  ~MuonStep();  // waits for nothing: the caller knows that no work of it is left
   MuonStep(const MuonStep&) = delete;
   MuonStep& operator=(const MuonStep&) = delete;
 
   // Plans these tensors' batches and makes room for them, before anything is launched. Does nothing when
-  // tasks and options are those of the last call, so it may be called at every step; else it waits for the
-  // work of the last plan. Throws Fault when memory is short, with the bytes that were asked for, or when
-  // there is no cuBLAS, with what was tried; the last plan still holds then. Returns whether anything has
-  // changed: graphs that were captured with run() before hold memory that is gone.
+  // tasks and options are those of the last call; else it waits for `stream`, on which all work of the last
+  // plan must have been queued. Throws Fault when memory is short, with the bytes that were asked for, or
+  // when there is no cuBLAS, with what was tried; the last plan still holds then. Returns whether anything
+  // has changed: graphs that were captured with run() before hold memory that is gone.
   bool reserve(const std::vector<MuonTask>& tasks, const MuonOptions& options, StreamHandle stream);
 
   // The whole step of all tasks, queued on `stream` and on streams of its own that fork from it and join it

@@ -10,6 +10,7 @@
 #include "cuda_tensor.h"
 #include "dlpack.h"
 #include "stay_loaded.h"
+#include "stepper_object.h"
 #if defined(FO_STAND_IN)
 #include "stand_in_object.h"
 #endif
@@ -103,6 +104,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   own->memory_class = define("Memory", fo::MemoryObject::Define(env));
   own->stream_class = define("Stream", fo::StreamObject::Define(env));
   own->event_class = define("Event", fo::EventObject::Define(env));
+  exports.Set("Stepper", fo::StepperObject::Define(env));
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };

@@ -19,6 +19,9 @@ struct Orthogonalization {
   const double* coefficients;
   int triples;
   int split;  // equal parts of the output axis that are matrices of their own
+  // On a GPU: fo::cuda::MuonMode, and the bytes that all batches of a time may take.
+  int cuda_mode;
+  double workspace_bytes;
 };
 
 struct Sync {
