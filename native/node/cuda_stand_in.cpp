@@ -1,4 +1,5 @@
-// What tests may set and ask of the stand-in for a GPU: the export `standIn` of the addon that is built with it.
+// What tests may set and ask of the stand-in for a GPU: the export `standIn` of the addon that is built with
+// it.
 #include <stdexcept>
 #include <string>
 
