@@ -1,7 +1,18 @@
 import { slowName } from './algorithm';
+import { isHostArray, type DType, type HostArray, type StateArray } from './dtypes';
+import {
+  dtypeCode,
+  fieldBytes,
+  keyOf,
+  nativeFormat,
+  stateFields,
+  type Format,
+  type StateField,
+} from './formats';
 import type { Group } from './group';
-import type { Conflict, Stepper } from './native';
-import { checkArray, dimsOf, isFloat32Array, type Identity, type Parameter } from './parameter';
+import type { Conflict, NativeArray, Stepper } from './native';
+import { dimsOf, type Identity, type Parameter } from './parameter';
+import type { Placement, StateView, TensorArray } from './placement';
 import type { StateDict, TensorState } from './state-dict';
 
 /** A parameter inside an optimizer, with the arrays native code has the addresses of. */
@@ -9,12 +20,18 @@ export interface Slot extends Identity {
   readonly parameter: Parameter;
   readonly index: number;
   readonly group: number;
-  data: Float32Array | undefined;
-  grad: Float32Array | null;
+  readonly format: Format;
+  /** The arrays its state may have. */
+  readonly fields: readonly StateField[];
+  data: TensorArray | undefined;
+  grad: TensorArray | null;
+  /** Of the gradient it has or last had. */
+  gradDType: DType;
   /** What the parameter holds now; checked before it becomes `data` and `grad`. */
   nextData: unknown;
   nextGrad: unknown;
-  readonly views: (Float32Array | undefined)[];
+  /** By field. */
+  readonly views: (StateView | undefined)[];
 }
 
 /** A checkpoint's part for one tensor, ready to be written. */
@@ -35,7 +52,10 @@ export class Bindings {
   readonly #byParameter = new Map<Parameter, Slot>();
   readonly #names = new Set<string>();
 
-  constructor(private readonly stepper: Stepper) {}
+  constructor(
+    private readonly stepper: Stepper,
+    private readonly placement: Placement,
+  ) {}
 
   get size(): number {
     return this.slots.length;
@@ -47,7 +67,8 @@ export class Bindings {
 
   /** Adds the parameters of new groups: all of them or, when one cannot be, none. `begin` is called before the first. */
   add(
-    added: readonly (Identity & { readonly parameter: Parameter; readonly group: number })[],
+    added: readonly (Identity &
+      Pick<Slot, 'parameter' | 'group' | 'format'> & { readonly states: readonly string[] })[],
     begin: () => void,
   ): void {
     const names = new Set(this.#names);
@@ -62,17 +83,17 @@ export class Bindings {
     }
     refuseOverlap([...this.slots, ...added]);
     begin();
-    for (const { parameter, name, shape, length, group } of added) {
-      const index = this.stepper.add(length, dimsOf(shape, parameter.layout), group);
+    for (const { states, ...tensor } of added) {
+      const { parameter, name, shape, length, group, format } = tensor;
+      const dims = dimsOf(shape, parameter.layout);
+      const index = this.stepper.add(length, dims, group, nativeFormat(format), keyOf(name));
       const slot: Slot = {
-        parameter,
-        name,
-        shape,
-        length,
+        ...tensor,
         index,
-        group,
+        fields: stateFields(states, format, length),
         data: undefined,
         grad: null,
+        gradDType: tensor.dtype,
         nextData: undefined,
         nextGrad: null,
         views: [],
@@ -85,42 +106,49 @@ export class Bindings {
 
   /** Reads every parameter and binds what changed. Throws before anything is written. */
   refresh(): void {
-    const { slots } = this;
+    const { slots, placement } = this;
     // Reading may run the caller's getters, and those may detach arrays read earlier; so all are read first.
     for (const slot of slots) {
       slot.nextData = slot.parameter.data;
       slot.nextGrad = slot.parameter.grad ?? null;
     }
-    const changes: unknown[] = [];
+    const changes: Slot[] = [];
     for (const slot of slots) {
       const { length, nextData, nextGrad, data, grad } = slot;
       if (
         data !== undefined &&
         nextData === data &&
-        data.length === length &&
+        placement.intact(data, length) &&
         nextGrad === grad &&
-        (nextGrad === null || (nextGrad as Float32Array).length === length)
+        (nextGrad === null || placement.intact(nextGrad as TensorArray, length))
       ) {
         continue;
       }
-      checkArray(nextData, length, `data of "${slot.name}"`);
-      if (nextGrad !== null) checkArray(nextGrad, length, `grad of "${slot.name}"`);
+      placement.checkData(nextData, slot);
+      if (nextGrad !== null) slot.gradDType = placement.gradDType(nextGrad, slot);
       changes.push(slot);
     }
-    if (changes.length > 0) this.#bind(changes as Slot[]);
+    if (changes.length > 0) this.#bind(changes);
   }
 
   #bind(changed: readonly Slot[]): void {
-    const list: unknown[] = [];
+    const list: (number | NativeArray | null)[] = [];
+    const native = (array: unknown) => this.placement.native(array as TensorArray);
     for (const slot of changed) {
       slot.data = undefined; // should binding fail, the next step tries again
-      list.push(slot.index, slot.nextData, slot.nextGrad);
+      const { index, nextData, nextGrad } = slot;
+      list.push(
+        index,
+        native(nextData),
+        nextGrad === null ? null : native(nextGrad),
+        dtypeCode(slot.gradDType),
+      );
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
     for (const slot of changed) {
-      slot.data = slot.nextData as Float32Array;
-      slot.grad = slot.nextGrad as Float32Array | null;
+      slot.data = slot.nextData as TensorArray;
+      slot.grad = slot.nextGrad as TensorArray | null;
     }
   }
 
@@ -133,20 +161,20 @@ export class Bindings {
       : sharedMemory(a, b);
   }
 
-  /** The arrays of a step that is about to run on another thread. */
-  borrow(): readonly Float32Array[] {
-    const arrays: Float32Array[] = [];
+  /** The arrays of a step that is about to run on another thread, all in host memory. */
+  borrow(): readonly NativeArray[] {
+    const arrays: NativeArray[] = [];
     for (const slot of this.slots) {
       if (!slot.data || !slot.grad) continue;
       for (const what of ['data', 'grad'] as const) {
-        const array = slot[what]!;
+        const array = slot[what] as HostArray;
         if ((array.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {
           throw new TypeError(
             `Expected ${what} of "${slot.name}" to be over a buffer of fixed size for stepAsync() ` +
               'but received a resizable one.',
           );
         }
-        arrays.push(array);
+        arrays.push(this.placement.native(array));
       }
     }
     return arrays;
@@ -175,13 +203,24 @@ export class Bindings {
     }
   }
 
-  /** A live view of a state, or undefined while there is none. */
-  view(slot: Slot, state: number): Float32Array | undefined {
-    const known = slot.views[state];
-    if (known && known.length === slot.length) return known;
-    const buffer = this.stepper.stateBuffer(slot.index, state);
-    // Made here and not in native code, so that it is a Float32Array of the caller's realm.
-    return (slot.views[state] = buffer && new Float32Array(buffer));
+  /** A live view of the part of its state that is field number `k`, or undefined while there is none. */
+  view(slot: Slot, k: number): StateView | undefined {
+    const field = slot.fields[k]!;
+    const known = slot.views[k];
+    if (known && this.placement.intact(known, field.length)) return known;
+    const memory = this.stepper.stateBuffer(slot.index, field.state, field.byteOffset, fieldBytes(field));
+    // Made here and not in native code, so that it is an array of the caller's realm.
+    return (slot.views[k] = memory && this.placement.view(field, memory));
+  }
+
+  /** A copy of what a view shows. */
+  copy(view: StateView): StateArray {
+    return this.placement.read(view);
+  }
+
+  /** Sets all of a view to 0. */
+  clear(view: StateView): void {
+    this.placement.write(view, this.placement.read(view).fill(0));
   }
 
   /** Prepares to replace every tensor's state by its part of a checked dict; `rows` is what the groups will have then. */
@@ -192,40 +231,42 @@ export class Bindings {
     lookahead: boolean,
   ): Load[] {
     // A dict built by hand may hold this optimizer's own live views, which writing would change under its feet.
-    const own = new Set(this.slots.flatMap(({ views }) => views.map((view) => view?.buffer)));
+    const own = new Set<unknown>(
+      this.slots.flatMap(({ views }) => views.map((view) => ArrayBuffer.isView(view) && view.buffer)),
+    );
     return this.slots.map((slot) => {
       const given = state[slot.name]!;
       const { states, scalars } = groups[slot.group]!.algorithm;
-      const names = [...states, slowName];
-      const arrays = names.map((name) => {
-        const array = given[name] as Float32Array | undefined;
+      const arrays = slot.fields.map(({ name }) => {
+        const array = given[name] as StateArray | undefined;
         return array && own.has(array.buffer) ? array.slice() : array;
       });
       const slow = lookahead ? 1 << states.length : 0;
-      const needs = this.stepper.usedStates(slot.group, rows[slot.group]!) | slow;
-      return this.#planLoad(slot, given, names, arrays, scalars, needs);
+      const needs = this.stepper.usedStates(slot.index, rows[slot.group]!) | slow;
+      return this.#planLoad(slot, given, arrays, scalars, needs);
     });
   }
 
   #planLoad(
     slot: Slot,
     given: TensorState,
-    names: readonly string[],
-    arrays: readonly (Float32Array | undefined)[],
+    arrays: readonly (StateArray | undefined)[],
     scalars: readonly string[],
     needs: number,
   ): Load {
-    const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << k : 0), 0);
-    const absent = given.step > 0 ? needs & ~mask : 0;
-    if (absent) {
-      const list = names.filter((_, k) => absent & (1 << k)).join(', ');
+    const { fields } = slot;
+    const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << fields[k]!.state : 0), 0);
+    const needed = mask | (given.step > 0 ? needs : 0);
+    const absent = fields.filter(({ state }, k) => !arrays[k] && needed & (1 << state));
+    if (absent.length > 0) {
+      const list = absent.map(({ name }) => name).join(', ');
       throw new TypeError(`Expected ${list} of "${slot.name}" in the state dict but it is missing.`);
     }
     return {
       mask,
       write: () => {
         arrays.forEach((array, k) => {
-          if (array) this.view(slot, k)!.set(array);
+          if (array) this.placement.write(this.view(slot, k)!, array);
           else slot.views[k] = undefined;
         });
         const values = given.step > 0 ? scalars.map((name) => given[name] as number) : [];
@@ -244,6 +285,12 @@ export class Bindings {
   }
 }
 
+/** The bit of what the rounding of a tensor keeps, as a mask; 0 where it keeps nothing. */
+export function extraState({ fields, format: { rounding } }: Slot): number {
+  const { name, state } = fields.at(-1)!;
+  return rounding !== undefined && name !== slowName ? 1 << state : 0;
+}
+
 const sharedMemory = (a: string, b: string): RangeError =>
   new RangeError(
     `Expected data of "${a}" and "${b}" to be apart but they share memory: both would be updated twice.`,
@@ -256,8 +303,8 @@ export function refuseOverlap(
   const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
   for (const { name, parameter } of tensors) {
     const { data } = parameter;
-    if (!isFloat32Array(data) || data.length === 0) continue; // a step will speak of it
-    const { buffer, byteOffset, byteLength } = data;
+    if (!isHostArray(data) || data.length === 0) continue; // a step will speak of it
+    const { buffer, byteOffset, byteLength } = data as ArrayBufferView;
     const ranges = byBuffer.get(buffer) ?? [];
     ranges.push({ name, begin: byteOffset, end: byteOffset + byteLength });
     byBuffer.set(buffer, ranges);

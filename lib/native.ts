@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
-import type { NativeCuda } from './cuda/native';
+import type { NativeCuda, NativeMemory } from './cuda/native';
+import type { HostArray, Rounding, StoredDType } from './dtypes';
+import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
@@ -10,6 +12,8 @@ export interface NativeRule {
   readonly scalars: readonly string[];
   /** Whether an element's update depends on norms of its tensor. */
   readonly norms: boolean;
+  /** Whether its states may be 8-bit. */
+  readonly blocks8: boolean;
 }
 
 export interface NativeIsa {
@@ -21,12 +25,18 @@ export interface NativeIsa {
 /** What two tensors share memory: `[first, second, gradOfFirst]`. */
 export type Conflict = readonly [number, number, boolean];
 
+/** An array as native code is given it, and a state's memory as it gives that. */
+export type NativeArray = HostArray | NativeMemory;
+export type NativeView = ArrayBuffer | NativeMemory;
+
 /** One optimizer's native half. Arguments are checked in TypeScript; tensors are named by the index `add` gave. */
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  add(length: number, dims: Dims, group: number): number;
-  bind(changes: readonly unknown[]): Conflict | undefined;
+  /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
+  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
+  /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
+  bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -35,14 +45,23 @@ export interface Stepper {
     outcome: Float64Array,
     arrays: readonly unknown[],
   ): Promise<void>;
+  /** Of a step that is pending: whether it is done, and what it has come to, which waits for it. */
+  done(serial: number): boolean;
+  wait(serial: number, outcome: Float64Array): void;
   /** Fills `outcome` after stepAsync() has resolved. */
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  stateBuffer(index: number, state: number): ArrayBuffer | undefined;
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them. ArrayBuffers
+   * are of all of it, whatever part is asked for.
+   */
+  stateBuffer(index: number, state: number, byteOffset: number, bytes: number): NativeView | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
-  usedStates(group: number, hyperRow: Float64Array): number;
+  /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
+  usedStates(index: number, hyperRow: Float64Array): number;
   /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
   createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
@@ -54,6 +73,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
+  readonly dtypes: readonly StoredDType[];
+  readonly roundings: readonly Rounding[];
+  /** The name of the state that a rounding keeps, for those that do. */
+  readonly extraStates: Readonly<Partial<Record<Rounding, string>>>;
+  /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
+  readonly formats: readonly (readonly [param: number, grad: number, state: number, rounding: number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

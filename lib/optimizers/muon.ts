@@ -55,6 +55,18 @@ export interface MuonOptions extends CommonGroupOptions {
    * for oblong matrices), or by whichever takes less work. @default 'standard'
    */
   nsForm?: 'standard' | 'gram' | 'auto' | undefined;
+  /**
+   * How matrices in CUDA memory are iterated: in bfloat16 with the roundings of torch's Muon (standard), in float32 or,
+   * where `nsDtype` is bfloat16, in float16 (precise), in float16 and the Gram form for matrices that it pays for
+   * (fast), or in tf32. By itself: float32 in `nsForm`; bfloat16 as standard, or as fast where `nsForm` is not
+   * standard. @default 'auto'
+   */
+  cudaMode?: 'auto' | 'standard' | 'precise' | 'fast' | 'tf32' | undefined;
+  /**
+   * Bytes of CUDA memory that the iteration may take, an integer >= 1; more matrices than fit take turns, and one that
+   * does not fit takes what it needs. @default 2 ** 29
+   */
+  workspaceBytes?: number | undefined;
   /** Options of the parameters that go to AdamW. */
   adamw?: MuonAdamWOptions | undefined;
 }
@@ -70,6 +82,8 @@ export interface MuonOptions extends CommonGroupOptions {
  * Parameters are routed by `role`, then by name (embeddings, heads), then by shape; `routing()` says where each
  * went and why. Tensors of more axes than two are flattened to outputs × all others. Each given group becomes up to two
  * live groups, of `algorithm` `'muon'` and `'adamw'`; a group's own options are Muon's, and those in `adamw` AdamW's.
+ *
+ * Matrices are float32, bfloat16 or float16; their momentum is float32 or bfloat16, and stays float32 with `stateDtype: '8bit'`.
  *
  * @see Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. https://kellerjordan.github.io/posts/muon
  * @see Liu et al., "Muon is Scalable for LLM Training", 2025. https://arxiv.org/abs/2502.16982
@@ -102,6 +116,8 @@ const muon = {
   className: 'Muon',
   tag: 'muon',
   rule: 'muon',
+  // Products of matrices are computed in float32.
+  dtypes: ['float32', 'bfloat16', 'float16'] as const,
   options: {
     lr: nonNegative(0.02),
     momentum: fraction(0.95),
@@ -114,6 +130,8 @@ const muon = {
     nsEps: nonNegative(1e-7),
     nsDtype: choice(['float32', 'bfloat16'], 'float32'),
     nsForm: choice(['standard', 'gram', 'auto'], 'standard'),
+    cudaMode: choice(['auto', 'standard', 'precise', 'fast', 'tf32'], 'auto'),
+    workspaceBytes: integer(1, Infinity, 2 ** 29),
   },
   suits: ({ split }: Readonly<Record<string, unknown>>, where: string, params: readonly Parameter[]) => {
     if (split === 1) return;
