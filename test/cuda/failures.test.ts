@@ -100,3 +100,39 @@ describeStandIn('a call that fails', () => {
     expect(await tensor.downloadAsync()).toEqual(numbers);
   });
 });
+
+describeStandIn('a kernel that faults', () => {
+  afterEach(() => {
+    standIn.fail('');
+    standIn.revive();
+  });
+
+  test('is named by every call from then on, and harms nobody else', async () => {
+    using tensor = cuda.from(numbers);
+    const stream = cuda.stream();
+    const waiting = stream.record();
+    waiting.synchronize();
+    standIn.fail('sticky:1');
+    standIn.launch(stream.handle);
+    const fault = { name: 'CudaError', codeName: 'cudaErrorIllegalAddress', code: 700, kernel: 'nothing' };
+    await expect(stream.synchronizeAsync()).rejects.toMatchObject(fault);
+    const calls = [
+      () => cuda.synchronize(),
+      () => stream.synchronize(),
+      () => tensor.download(),
+      () => tensor.upload(numbers),
+      () => cuda.tensor([3]),
+      () => stream.record(),
+    ];
+    for (const call of calls) {
+      const error = caught(call);
+      expect(error).toMatchObject(fault);
+      expect(error.message).toMatch(
+        /^cuda\w+ failed with cudaErrorIllegalAddress \(700\): kernel nothing was running/,
+      );
+    }
+    // Nothing throws where nothing can be done about it.
+    tensor.free();
+    stream.destroy();
+  });
+});

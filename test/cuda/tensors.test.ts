@@ -116,7 +116,7 @@ describeCuda('a CUDA tensor', () => {
   test('cannot be sent to another thread', () => {
     using tensor = cuda.tensor([2]);
     expect(() => structuredClone(tensor)).toThrow(
-      expect.objectContaining({ name: 'DataCloneError' }) as unknown as Error,
+      expect.objectContaining({ name: 'DataCloneError' }),
     );
   });
 

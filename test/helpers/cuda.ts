@@ -35,6 +35,14 @@ export interface StandIn {
   allocatePinned(bytes: number): bigint;
   createStream(device: number): bigint;
   destroyStream(device: number, handle: bigint): void;
+  /** Queues a kernel that does nothing; fail('sticky:1') makes it fault. */
+  launch(stream: bigint): void;
+  /** A DLPack capsule of another library. */
+  capsule(facts: Readonly<Record<string, unknown>>): object;
+  /** How many of those were given back. */
+  givenBack(): number;
+  /** An External that is no capsule. */
+  external(): object;
 }
 
 const found = (nativeCuda().addon as { standIn?: StandIn } | undefined)?.standIn;
