@@ -37,6 +37,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   static Napi::Value Allocate(const Napi::CallbackInfo& info);
   // wrap(device, pointer, bytes, dtype, keep?) -> object over someone else's memory, or a part of `keep`'s
   static Napi::Value Wrap(const Napi::CallbackInfo& info);
+  static Napi::Value Pinned(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value Pointer(const Napi::CallbackInfo& info);
@@ -44,6 +45,9 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value Clear(const Napi::CallbackInfo& info);
   Napi::Value Upload(const Napi::CallbackInfo& info);
   Napi::Value Download(const Napi::CallbackInfo& info);
+  Napi::Value Queue(const Napi::CallbackInfo& info, bool up);
+  Napi::Value QueueUpload(const Napi::CallbackInfo& info);
+  Napi::Value QueueDownload(const Napi::CallbackInfo& info);
   Napi::Value UploadAsync(const Napi::CallbackInfo& info);
   Napi::Value DownloadAsync(const Napi::CallbackInfo& info);
 
