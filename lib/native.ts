@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
-import type { NativeCuda } from './cuda/native';
-import type { HostArray } from './dtypes';
+import type { NativeCuda, NativeMemory } from './cuda/native';
+import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
@@ -25,6 +25,10 @@ export interface NativeIsa {
 /** What two tensors share memory: `[first, second, gradOfFirst]`. */
 export type Conflict = readonly [number, number, boolean];
 
+/** An array as native code is given it, and a state's memory as it gives that. */
+export type NativeArray = HostArray | NativeMemory;
+export type NativeView = ArrayBuffer | NativeMemory;
+
 /** One optimizer's native half. Arguments are checked in TypeScript; tensors are named by the index `add` gave. */
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
@@ -32,7 +36,7 @@ export interface Stepper {
   /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
   add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
   /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
-  bind(changes: readonly (number | HostArray | null)[]): Conflict | undefined;
+  bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -41,12 +45,19 @@ export interface Stepper {
     outcome: Float64Array,
     arrays: readonly unknown[],
   ): Promise<void>;
+  /** Of a step that is pending: whether it is done, and what it has come to, which waits for it. */
+  done(serial: number): boolean;
+  wait(serial: number, outcome: Float64Array): void;
   /** Fills `outcome` after stepAsync() has resolved. */
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
-  stateBuffer(index: number, state: number): ArrayBuffer | undefined;
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them. ArrayBuffers
+   * are of all of it, whatever part is asked for.
+   */
+  stateBuffer(index: number, state: number, byteOffset: number, bytes: number): NativeView | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
   /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
@@ -62,12 +73,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
-  readonly dtypes: readonly string[];
-  readonly roundings: readonly string[];
+  readonly dtypes: readonly StoredDType[];
+  readonly roundings: readonly Rounding[];
   /** The name of the state that a rounding keeps, for those that do. */
-  readonly extraStates: Readonly<Record<string, string>>;
+  readonly extraStates: Readonly<Partial<Record<Rounding, string>>>;
   /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
-  readonly formats: readonly (readonly [number, number, number, number])[];
+  readonly formats: readonly (readonly [param: number, grad: number, state: number, rounding: number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

@@ -1,3 +1,5 @@
+import type { Stepper } from '../native';
+
 /** What the CUDA addon exports; native/node/cuda_addon.cpp is the other side. */
 
 /** A GPU as the driver describes it. */
@@ -78,6 +80,7 @@ export interface NativeCuda {
   readonly pinsBuffers: boolean;
   readonly Memory: new () => NativeMemory;
   readonly Stream: new (device: number, handle?: bigint) => NativeStream;
+  readonly Stepper: new (rules: readonly string[], stream: NativeStream) => Stepper;
   readonly Event: new (device: number, timing: boolean) => NativeEvent;
   presence(): NativePresence;
   cublas(): NativeCublas;

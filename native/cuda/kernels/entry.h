@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "../block.h"
 #include "../kernels.h"
 
 #if !defined(__CUDACC__)
@@ -46,10 +47,5 @@ const Kernel* make_kernel(const std::string& name) {
   return new Kernel{lasting, reinterpret_cast<const void*>(&entry<Body, kBlocks>), kThreads, kBlocks,
                     sizeof(typename Body::Args)};
 }
-
-// The kernels of one pass in one flavor: by rule, then by mode.
-struct RuleRow {
-  const Kernel* modes[kMaxModes];
-};
 
 }  // namespace fo::cuda
