@@ -66,7 +66,7 @@ describe('every combination that is not supported is refused, and every other on
     (dtype, grad) => {
       const bits = dtype === 'float32' ? grad : dtype;
       const w = param(bits === 'float64' && dtype === 'float32' ? undefined : bits, store(numbers, dtype));
-      const optimizer = new SGD([w]);
+      const optimizer = new SGD([w], { lr: 1 });
       const copy = w.data.slice();
       w.grad = store(numbers, grad);
       const isHalf = dtype.endsWith('16') && grad.endsWith('16') && dtype !== grad;
