@@ -1,5 +1,5 @@
 /** Every combination of dtypes computes what float32 does, and rounds once, where it stores. */
-import { Lookahead, Muon, type MuonOptions } from 'fused-optim';
+import { Lookahead, Muon, SGD, type MuonOptions } from 'fused-optim';
 import { combinationsOf, formatOptions, has8bit, text, type Combination } from '../helpers/formats';
 import { isas, runnableIsas, widestIsa, withIsa } from '../helpers/isas';
 import { values } from '../helpers/random';
@@ -158,6 +158,30 @@ describe('Muon', () => {
       compare(make, combination, (name) => name === 'long');
     },
   );
+});
+
+describe('float64', () => {
+  test.each(runnableIsas)('unscales, clips and steps in double, with %s', (isa) => {
+    const [start, slope] = [0, 1].map((seed) =>
+      Float64Array.from(values(1033, seed), (x) => x + x ** 2 / 3e8),
+    );
+    const param = { data: start!.slice(), grad: slope! };
+    const optimizer = withIsa(
+      isa,
+      () => new SGD([param], { lr: 0.3, gradScale: 3, maxGradNorm: 0.5, diagnostics: true }),
+    );
+    const { gradNorm } = optimizer.step();
+    const unscaled = slope!.map((g) => g * (1 / 3));
+    const norm = Math.sqrt(unscaled.reduce((sum, g) => sum + g * g, 0));
+    expect(gradNorm! / norm).toBeCloseTo(1, 14);
+    const clip = 0.5 / (norm + 1e-6);
+    start!.forEach((p, i) => {
+      const expected = p - 0.3 * clip * unscaled[i]!;
+      const most = 4e-16 * (Math.abs(p) + Math.abs(expected));
+      if (!(Math.abs(param.data[i]! - expected) <= most))
+        throw new Error(`element ${i} is ${param.data[i]}, expected ${expected}`);
+    });
+  });
 });
 
 test('every kernel set here took part', () => {
