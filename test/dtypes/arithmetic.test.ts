@@ -177,7 +177,7 @@ describe('float64', () => {
     const clip = 0.5 / (norm + 1e-6);
     start!.forEach((p, i) => {
       const expected = p - 0.3 * clip * unscaled[i]!;
-      const most = 4e-16 * (Math.abs(p) + Math.abs(expected));
+      const most = 3e-15 * (Math.abs(p) + Math.abs(p - expected));
       if (!(Math.abs(param.data[i]! - expected) <= most))
         throw new Error(`element ${i} is ${param.data[i]}, expected ${expected}`);
     });
