@@ -242,7 +242,7 @@ void grids_of(const fo::RuleInfo& rule) {
   for (const HyperRow& row : hyper_rows(rule, 0)) {
     Setup s{&rule, row, {}};
     s.slow = rule.sync(row.data(), 1).keeps;
-    s.lengths = {40000, 5, 0, 16385, 4095};
+    s.lengths = {40000, 5, 0, 16385, 4095, 3, 257, 6};
     s.seed = 5;
     conform(s, {}, "float32", session.quick ? 2 : 7);
   }
