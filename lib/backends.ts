@@ -1,4 +1,5 @@
-import { native, type NativeIsa } from './native';
+import type { CudaDevice } from './cuda/native';
+import { native, nativeCuda, type NativeIsa } from './native';
 import { expectedRange, expectedType } from './validate';
 
 export type Isa = 'scalar' | 'avx2' | 'avx512';
@@ -19,10 +20,17 @@ export interface Backends {
   };
   readonly cuda: {
     readonly available: boolean;
+    /** What was found or, where CUDA cannot be used, what was tried. */
     readonly reason: string;
-    readonly devices: readonly never[];
+    readonly devices: readonly CudaDevice[];
+    /** The driver's CUDA version, as in "13.0". */
     readonly driver: string | null;
+    /** cuBLAS, which only Muon needs: its version and path. */
     readonly cublas: string | null;
+    /** Where it was looked for, when there is none. */
+    readonly cublasReason: string;
+    /** The CUDA addon that was loaded; `null` when none could be. */
+    readonly binary: string | null;
   };
 }
 
@@ -80,10 +88,35 @@ export function chooseThreads(option: unknown, requested = process.env.FUSED_OPT
 
 /** What this machine offers: the CPU kernels chosen and why, threads, CUDA, or the reason each is missing. */
 export function backends(): Backends {
-  return { cpu: cpu(), cuda: { available: false, reason: noCuda, devices: [], driver: null, cublas: null } };
+  return { cpu: cpu(), cuda: cudaBackend() };
 }
 
-const noCuda = 'this version of fused-optim has no CUDA backend';
+function cudaBackend(): Backends['cuda'] {
+  const { addon, path, reason } = nativeCuda();
+  const missing = {
+    available: false,
+    reason,
+    devices: [],
+    driver: null,
+    cublas: null,
+    cublasReason: 'not looked for, since CUDA cannot be used',
+    binary: path ?? null,
+  };
+  if (!addon) return missing;
+  const { driver, runtime, devices } = addon.presence();
+  if (reason) return { ...missing, driver: driver || null };
+  const cublas = addon.cublas();
+  const count = `${devices.length} device${devices.length === 1 ? '' : 's'}`;
+  return {
+    available: true,
+    reason: `${count}, driver ${driver}, runtime ${runtime}`,
+    devices,
+    driver,
+    cublas: cublas.available ? `${cublas.version} (${cublas.path})` : null,
+    cublasReason: cublas.available ? '' : cublas.reason,
+    binary: path!,
+  };
+}
 
 function cpu(): Backends['cpu'] {
   const nothing = { isas: [], threads: 0, threadsReason: 'no kernels', binary: null };

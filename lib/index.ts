@@ -25,6 +25,14 @@ export {
   type ClipGradNormOptions,
   type ClipOptions,
 } from './clip-grad';
+export { cuda } from './cuda';
+export type { DLPackOptions, HasDLPack } from './cuda/dlpack';
+export type { CudaArray, CudaDType } from './cuda/dtypes';
+export { CudaError } from './cuda/errors';
+export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './cuda/make';
+export type { CudaDevice } from './cuda/native';
+export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
+export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { Optimizer, type Params } from './optimizer';

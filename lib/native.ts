@@ -1,4 +1,6 @@
 import path from 'node:path';
+import { makeCudaError } from './cuda/errors';
+import type { NativeCuda } from './cuda/native';
 import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
@@ -76,28 +78,43 @@ export interface LoadedAddon {
 /** Where the binary may be, best first: one shipped with the package, then the builds of a checkout. */
 export function candidates(root: string): string[] {
   const file = 'fused_optim.node';
-  const { platform, arch } = process;
   return [
-    path.join(root, 'prebuilds', `${platform}-${arch}`, file),
+    path.join(root, 'prebuilds', platform, file),
     path.join(root, 'build', 'Release', file),
     path.join(root, 'build-cmake', 'Release', file),
   ];
 }
 
-/** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
-export function load(paths: readonly string[]): LoadedAddon {
+/** Where the CUDA addon may be: where the environment says and nowhere else, or a checkout's build, or the package. */
+export function cudaCandidates(root: string, requested = process.env.FUSED_OPTIM_CUDA_ADDON): string[] {
+  if (requested) return [path.resolve(requested)];
+  const file = 'fused_optim_cuda.node';
+  return [path.join(root, 'build-cuda', 'Release', file), path.join(root, 'prebuilds', platform, file)];
+}
+
+const platform = `${process.platform}-${process.arch}`;
+
+/** The first that loads, or a line for each that says why it does not. */
+function firstOf<T>(paths: readonly string[]): { addon: T; path: string } | string[] {
   const failures: string[] = [];
   for (const file of paths) {
     try {
-      return { addon: require(file) as NativeAddon, path: file };
+      return { addon: require(file) as T, path: file };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       failures.push(`  ${file}: ${code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]}`);
     }
   }
+  return failures;
+}
+
+/** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
+export function load(paths: readonly string[]): LoadedAddon {
+  const found = firstOf<NativeAddon>(paths);
+  if (!Array.isArray(found)) return found;
   throw new Error(
-    `fused-optim found no native binary for ${process.platform}-${process.arch} that loads. Tried:\n` +
-      `${failures.join('\n')}\n` +
+    `fused-optim found no native binary for ${platform} that loads. Tried:\n` +
+      `${found.join('\n')}\n` +
       'Build it with `npm rebuild fused-optim` (in a checkout: `npm run build`); if npm blocked the install script, ' +
       'allow it first with `npm install-scripts approve fused-optim`.',
   );
@@ -108,4 +125,33 @@ let loaded: LoadedAddon | undefined;
 /** The addon, loaded on first use so that importing the package never fails. */
 export function native(): LoadedAddon {
   return (loaded ??= load(candidates(path.join(__dirname, '..'))));
+}
+
+export interface LoadedCuda {
+  /** Undefined where no CUDA addon loads. */
+  readonly addon?: NativeCuda;
+  readonly path?: string;
+  /** Why CUDA cannot be used: no addon, no driver, no device. Empty where it can. */
+  readonly reason: string;
+}
+
+/** Loads the CUDA addon, where one loads, and asks it for devices. */
+export function loadCuda(paths: readonly string[]): LoadedCuda {
+  const found = firstOf<NativeCuda>(paths);
+  if (Array.isArray(found)) {
+    return {
+      reason:
+        `no CUDA addon that loads was found for ${platform}. Tried:\n${found.join('\n')}\n` +
+        'Build it with `npm run build:cuda` (it needs the CUDA toolkit, for nvcc, and CMake).',
+    };
+  }
+  found.addon.setErrors(makeCudaError);
+  return { ...found, reason: found.addon.presence().reason };
+}
+
+let loadedCuda: LoadedCuda | undefined;
+
+/** The CUDA addon or why it cannot be used; looked for at first use, and only then. */
+export function nativeCuda(): LoadedCuda {
+  return (loadedCuda ??= loadCuda(cudaCandidates(path.join(__dirname, '..'))));
 }

@@ -50,7 +50,7 @@ using GraphHandle = void*;  // instantiated, ready to launch
 
 // Where a pointer belongs.
 struct PointerInfo {
-  enum Kind { kUnknown, kHost, kDevice, kManaged } kind;
+  enum Kind { kUnknown, kHost, kDevice, kManaged } kind;  // pageable memory of the host is unknown
   int device;
   uintptr_t base;  // of its allocation; 0: not known
   size_t bytes;    // from `base`
@@ -96,7 +96,8 @@ class Device {
   virtual void synchronize_event(EventHandle) = 0;
   virtual float milliseconds(EventHandle begin, EventHandle end) = 0;
 
-  // Any direction; asynchronous where host memory is pinned, else done when it returns.
+  // Any direction, in the order of the stream. Of pageable host memory: what is read may be overwritten when
+  // it returns, and what is written is there.
   virtual void copy(void* to, const void* from, size_t bytes, StreamHandle) = 0;
   virtual void fill(void* to, int byte, size_t bytes, StreamHandle) = 0;
   virtual void launch(const Kernel&, int blocks, const void* args, StreamHandle) = 0;

@@ -6,11 +6,8 @@
 #include "../cpu/isa.h"
 #include "array_ops.h"
 #include "buffer_pin.h"
+#include "stay_loaded.h"
 #include "stepper_object.h"
-
-#if !defined(_WIN32)
-#include <dlfcn.h>
-#endif
 
 namespace {
 
@@ -58,18 +55,8 @@ Napi::Value Cores(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Node closes the addons of a worker thread when it ends, but the pool's threads sleep in this code and views
-// of state are freed by it; so it stays mapped.
-void StayLoaded() {
-#if !defined(_WIN32)
-  static const char here = 0;
-  Dl_info self;
-  if (dladdr(&here, &self) != 0) dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-#endif
-}
-
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  StayLoaded();
+  fo::StayLoaded();
   exports.Set("rules", Rules(env));
   exports.Set("isas", Isas(env));
   exports.Set("cores", Napi::Function::New(env, Cores, "cores"));

@@ -1,0 +1,199 @@
+#include "cuda_tensor.h"
+
+#include <cstring>
+#include <utility>
+
+#include "buffer_pin.h"
+#include "cuda_env.h"
+#include "cuda_pending.h"
+#include "cuda_stream.h"
+
+namespace fo {
+namespace {
+
+const napi_type_tag kMemoryTag = {0x8f2f6a0c5b1d4e79, 0x9a1c3e5d7f904b23};
+
+// An array of numbers that a tensor can hold.
+struct HostView {
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  bool read(Napi::Env env, napi_value value, size_t expected) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    if (napi_get_typedarray_info(env, value, &type, &length, &data, &buffer, nullptr) != napi_ok)
+      return false;
+    return size_of(type) > 0 && length * size_of(type) == expected;
+  }
+  static size_t size_of(napi_typedarray_type type) {
+    switch (type) {
+      case napi_float64_array:
+        return 8;
+      case napi_float32_array:
+        return 4;
+      case napi_uint16_array:
+        return 2;
+      case napi_uint8_array:
+        return 1;
+      default:
+        return 0;  // lib/ passes no others
+    }
+  }
+};
+
+size_t Bytes(const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); }
+
+}  // namespace
+
+Napi::Function MemoryObject::Define(Napi::Env env) {
+  return DefineClass(
+      env, "Memory",
+      {InstanceMethod("pointer", &MemoryObject::Pointer), InstanceMethod("free", &MemoryObject::Free),
+       InstanceMethod("clear", &MemoryObject::Clear), InstanceMethod("upload", &MemoryObject::Upload),
+       InstanceMethod("download", &MemoryObject::Download),
+       InstanceMethod("uploadAsync", &MemoryObject::UploadAsync),
+       InstanceMethod("downloadAsync", &MemoryObject::DownloadAsync)});
+}
+
+// Only Make() constructs one with memory: a constructor cannot be handed C++ values.
+MemoryObject::MemoryObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<MemoryObject>(info) {
+  napi_type_tag_object(info.Env(), info.This(), &kMemoryTag);
+}
+
+Napi::Value MemoryObject::Make(Napi::Env env, std::shared_ptr<cuda::Memory> memory, void* pointer,
+                               size_t bytes, DType dtype) {
+  const Napi::Object object = cuda_env(env).memory_class.New({});
+  if (object.IsEmpty()) return env.Undefined();
+  MemoryObject* const self = Napi::ObjectWrap<MemoryObject>::Unwrap(object);
+  const int device = memory->device.properties().index;
+  // Only memory that is freed with it is a reason to collect garbage sooner.
+  self->accounted_ = memory.use_count() == 1 && memory->owns() ? int64_t(bytes) : 0;
+  self->handle_ = {std::move(memory), pointer, bytes, dtype, device};
+  if (self->accounted_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, self->accounted_);
+  return object;
+}
+
+bool MemoryObject::Read(const Napi::Value& value, CudaTensorHandle* handle) {
+  bool mine = false;
+  if (!value.IsObject() || napi_check_object_type_tag(value.Env(), value, &kMemoryTag, &mine) != napi_ok ||
+      !mine)
+    return false;
+  *handle = Napi::ObjectWrap<MemoryObject>::Unwrap(value.As<Napi::Object>())->handle_;
+  return true;
+}
+
+void MemoryObject::Release(Napi::BasicEnv env) {
+  handle_.memory.reset();
+  if (accounted_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -accounted_);
+  accounted_ = 0;
+}
+
+void MemoryObject::Finalize(Napi::BasicEnv env) { Release(env); }
+
+Napi::Value MemoryObject::Allocate(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    const size_t bytes = Bytes(info[1]);
+    auto memory = cuda::Memory::allocate(cuda::device(info[0].ToNumber().Int32Value()), bytes);
+    void* const pointer = memory->pointer;
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[2].ToNumber().Int32Value()));
+  });
+}
+
+Napi::Value MemoryObject::Wrap(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    void* const pointer = AsPointer(info[1]);
+    const size_t bytes = Bytes(info[2]);
+    auto memory = cuda::Memory::wrap(cuda::device(info[0].ToNumber().Int32Value()), pointer, bytes);
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[3].ToNumber().Int32Value()));
+  });
+}
+
+// pointer() -> bigint, or undefined once freed
+Napi::Value MemoryObject::Pointer(const Napi::CallbackInfo& info) {
+  return handle_.alive() ? AsBigInt(info.Env(), handle_.pointer) : info.Env().Undefined();
+}
+
+Napi::Value MemoryObject::Free(const Napi::CallbackInfo& info) {
+  Release(info.Env());
+  return info.Env().Undefined();
+}
+
+// clear(stream): zeros, there when it returns
+Napi::Value MemoryObject::Clear(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive()) return Refuse(info.Env(), "the memory was freed");
+    if (handle_.bytes == 0) return info.Env().Undefined();
+    stream->device.fill(handle_.pointer, 0, handle_.bytes, stream->handle);
+    stream->device.synchronize(stream->handle);
+    return info.Env().Undefined();
+  });
+}
+
+// upload(stream, array)
+Napi::Value MemoryObject::Upload(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    HostView host;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
+      return Refuse(info.Env(), "the memory was freed, or the array has another size");
+    cuda::upload(stream->device, handle_.pointer, host.data, handle_.bytes, stream->handle);
+    return info.Env().Undefined();
+  });
+}
+
+// download(stream, array)
+Napi::Value MemoryObject::Download(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    HostView host;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
+      return Refuse(info.Env(), "the memory was freed, or the array has another size");
+    cuda::download(stream->device, host.data, handle_.pointer, handle_.bytes, stream->handle);
+    return info.Env().Undefined();
+  });
+}
+
+// uploadAsync(stream, array) -> promise; the array has been read when it returns
+Napi::Value MemoryObject::UploadAsync(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    HostView host;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
+      return Refuse(info.Env(), "the memory was freed, or the array has another size");
+    Pending::Facts facts;
+    facts.memory = handle_.memory;
+    if (handle_.bytes > 0) {
+      facts.staging = cuda::pinned(stream->device, handle_.bytes);
+      std::memcpy(facts.staging.get(), host.data, handle_.bytes);
+      stream->device.copy(handle_.pointer, facts.staging.get(), handle_.bytes, stream->handle);
+    }
+    return Pending::Start(info.Env(), *stream, std::move(facts));
+  });
+}
+
+// downloadAsync(stream, array) -> promise; the array is written on another thread
+Napi::Value MemoryObject::DownloadAsync(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    HostView host;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
+      return Refuse(info.Env(), "the memory was freed, or the array has another size");
+    Pending::Facts facts;
+    facts.memory = handle_.memory;
+    if (handle_.bytes > 0) {
+      facts.staging = cuda::pinned(stream->device, handle_.bytes);
+      facts.target_pin = pin_buffer(host.buffer);
+      facts.target = host.data;
+      facts.bytes = handle_.bytes;
+      stream->device.copy(facts.staging.get(), handle_.pointer, handle_.bytes, stream->handle);
+    }
+    return Pending::Start(info.Env(), *stream, std::move(facts));
+  });
+}
+
+}  // namespace fo
