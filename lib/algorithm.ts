@@ -1,3 +1,4 @@
+import type { DType } from './dtypes';
 import { native } from './native';
 import { flag, type OptionTable } from './options';
 import type { Identity, Parameter } from './parameter';
@@ -18,6 +19,8 @@ export interface Definition {
   readonly options: OptionTable;
   /** Whether the rule keeps slow weights of its own, as a Lookahead around an optimizer does. */
   readonly slow?: boolean;
+  /** Parameters it is for, where not for all. */
+  readonly dtypes?: readonly DType[];
   /** Hyper-parameters of the rule that this class sets itself. */
   readonly fixed?: Readonly<Record<string, number>>;
   /** For options users may expect here but find elsewhere: the end of the error sentence. */
@@ -60,6 +63,8 @@ export interface Algorithm extends Definition {
   /** State and scalar names in native order, as users see them; the slow weights of Lookahead follow the states. */
   readonly states: readonly string[];
   readonly scalars: readonly string[];
+  /** Whether its states may be 8-bit. */
+  readonly blocks8: boolean;
 }
 
 /** The state that Lookahead and Ranger keep after a rule's own. */
@@ -117,5 +122,6 @@ export function resolve(definition: Definition): Algorithm {
     hyper,
     states: rule.states.map(camel),
     scalars: rule.scalars.map(camel),
+    blocks8: rule.blocks8,
   };
 }

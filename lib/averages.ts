@@ -2,7 +2,8 @@ import { arrayOps, type ArrayOps } from './array-ops';
 import { refuseOverlap } from './bindings';
 import { listOf } from './group';
 import { flag, fraction } from './options';
-import { checkArray, identify, isFloat32Array, type Identity, type Parameter } from './parameter';
+import { checkFloat32, isFloat32Array } from './dtypes';
+import { identify, type Identity, type Parameter } from './parameter';
 import { describe, expectedType, numberWhere, onlyKnown } from './validate';
 
 /** Averages by parameter name, and how many updates made them. */
@@ -58,6 +59,7 @@ export abstract class WeightAverage {
       if (names.has(identity.name))
         throw new RangeError(`Expected unique parameter names but received "${identity.name}" twice.`);
       names.add(identity.name);
+      this.#check(parameter.data, identity.length, identity.name);
       return { ...identity, parameter };
     });
     refuseOverlap(this.#slots);
@@ -175,15 +177,17 @@ export abstract class WeightAverage {
   #data(): Float32Array[] {
     const arrays = this.#slots.map(({ parameter, name, length }) => {
       const { data } = parameter;
-      checkArray(data, length, `data of "${name}"`);
+      this.#check(data, length, name);
       return data;
     });
     // Reading may run the caller's getters, and those may detach arrays read earlier.
-    arrays.forEach((data, i) =>
-      checkArray(data, this.#slots[i]!.length, `data of "${this.#slots[i]!.name}"`),
-    );
+    arrays.forEach((data, i) => this.#check(data, this.#slots[i]!.length, this.#slots[i]!.name));
     refuseOverlap(this.#slots.map(({ name }, i) => ({ name, parameter: { data: arrays[i]! } })));
     return arrays;
+  }
+
+  #check(data: unknown, length: number, name: string): asserts data is Float32Array {
+    checkFloat32(data, length, `data of "${name}"`, `${this.#className} averages`);
   }
 
   #averages(): readonly Float32Array[] {
@@ -216,7 +220,7 @@ function averageIn(
     );
   if (!isFloat32Array(entry.average))
     throw expectedType(`average of "${name}" in ${what}`, 'a Float32Array', entry.average);
-  checkArray(entry.average, length, `average of "${name}" in ${what}`);
+  checkFloat32(entry.average, length, `average of "${name}" in ${what}`, 'is averaged');
   return entry.average;
 }
 

@@ -1,7 +1,25 @@
 import { slowName } from './algorithm';
+import {
+  checkData,
+  gradDType,
+  isHostArray,
+  nativeArray,
+  type DType,
+  type HostArray,
+  type StateArray,
+} from './dtypes';
+import {
+  dtypeCode,
+  fieldView,
+  keyOf,
+  nativeFormat,
+  stateFields,
+  type Format,
+  type StateField,
+} from './formats';
 import type { Group } from './group';
 import type { Conflict, Stepper } from './native';
-import { checkArray, dimsOf, isFloat32Array, type Identity, type Parameter } from './parameter';
+import { dimsOf, type Identity, type Parameter } from './parameter';
 import type { StateDict, TensorState } from './state-dict';
 
 /** A parameter inside an optimizer, with the arrays native code has the addresses of. */
@@ -9,12 +27,18 @@ export interface Slot extends Identity {
   readonly parameter: Parameter;
   readonly index: number;
   readonly group: number;
-  data: Float32Array | undefined;
-  grad: Float32Array | null;
+  readonly format: Format;
+  /** The arrays its state may have. */
+  readonly fields: readonly StateField[];
+  data: HostArray | undefined;
+  grad: HostArray | null;
+  /** Of the gradient it has or last had. */
+  gradDType: DType;
   /** What the parameter holds now; checked before it becomes `data` and `grad`. */
   nextData: unknown;
   nextGrad: unknown;
-  readonly views: (Float32Array | undefined)[];
+  /** By field. */
+  readonly views: (StateArray | undefined)[];
 }
 
 /** A checkpoint's part for one tensor, ready to be written. */
@@ -47,7 +71,8 @@ export class Bindings {
 
   /** Adds the parameters of new groups: all of them or, when one cannot be, none. `begin` is called before the first. */
   add(
-    added: readonly (Identity & { readonly parameter: Parameter; readonly group: number })[],
+    added: readonly (Identity &
+      Pick<Slot, 'parameter' | 'group' | 'format'> & { readonly states: readonly string[] })[],
     begin: () => void,
   ): void {
     const names = new Set(this.#names);
@@ -62,17 +87,17 @@ export class Bindings {
     }
     refuseOverlap([...this.slots, ...added]);
     begin();
-    for (const { parameter, name, shape, length, group } of added) {
-      const index = this.stepper.add(length, dimsOf(shape, parameter.layout), group);
+    for (const { states, ...tensor } of added) {
+      const { parameter, name, shape, length, group, format } = tensor;
+      const dims = dimsOf(shape, parameter.layout);
+      const index = this.stepper.add(length, dims, group, nativeFormat(format), keyOf(name));
       const slot: Slot = {
-        parameter,
-        name,
-        shape,
-        length,
+        ...tensor,
         index,
-        group,
+        fields: stateFields(states, format, length),
         data: undefined,
         grad: null,
+        gradDType: tensor.dtype,
         nextData: undefined,
         nextGrad: null,
         views: [],
@@ -91,7 +116,7 @@ export class Bindings {
       slot.nextData = slot.parameter.data;
       slot.nextGrad = slot.parameter.grad ?? null;
     }
-    const changes: unknown[] = [];
+    const changes: Slot[] = [];
     for (const slot of slots) {
       const { length, nextData, nextGrad, data, grad } = slot;
       if (
@@ -99,28 +124,33 @@ export class Bindings {
         nextData === data &&
         data.length === length &&
         nextGrad === grad &&
-        (nextGrad === null || (nextGrad as Float32Array).length === length)
+        (nextGrad === null || (nextGrad as HostArray).length === length)
       ) {
         continue;
       }
-      checkArray(nextData, length, `data of "${slot.name}"`);
-      if (nextGrad !== null) checkArray(nextGrad, length, `grad of "${slot.name}"`);
+      const { dtype, bits, name } = slot;
+      checkData(nextData, dtype, length, name);
+      if (nextGrad !== null) slot.gradDType = gradDType(nextGrad, dtype, bits, length, name);
       changes.push(slot);
     }
-    if (changes.length > 0) this.#bind(changes as Slot[]);
+    if (changes.length > 0) this.#bind(changes);
   }
 
   #bind(changed: readonly Slot[]): void {
-    const list: unknown[] = [];
+    const list: (number | HostArray | null)[] = [];
     for (const slot of changed) {
       slot.data = undefined; // should binding fail, the next step tries again
-      list.push(slot.index, slot.nextData, slot.nextGrad);
+      const { index, nextData, nextGrad } = slot as {
+        nextData: HostArray;
+        nextGrad: HostArray | null;
+      } & Slot;
+      list.push(index, nativeArray(nextData), nextGrad && nativeArray(nextGrad), dtypeCode(slot.gradDType));
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
     for (const slot of changed) {
-      slot.data = slot.nextData as Float32Array;
-      slot.grad = slot.nextGrad as Float32Array | null;
+      slot.data = slot.nextData as HostArray;
+      slot.grad = slot.nextGrad as HostArray | null;
     }
   }
 
@@ -134,8 +164,8 @@ export class Bindings {
   }
 
   /** The arrays of a step that is about to run on another thread. */
-  borrow(): readonly Float32Array[] {
-    const arrays: Float32Array[] = [];
+  borrow(): readonly HostArray[] {
+    const arrays: HostArray[] = [];
     for (const slot of this.slots) {
       if (!slot.data || !slot.grad) continue;
       for (const what of ['data', 'grad'] as const) {
@@ -146,7 +176,7 @@ export class Bindings {
               'but received a resizable one.',
           );
         }
-        arrays.push(array);
+        arrays.push(nativeArray(array));
       }
     }
     return arrays;
@@ -175,13 +205,14 @@ export class Bindings {
     }
   }
 
-  /** A live view of a state, or undefined while there is none. */
-  view(slot: Slot, state: number): Float32Array | undefined {
-    const known = slot.views[state];
-    if (known && known.length === slot.length) return known;
-    const buffer = this.stepper.stateBuffer(slot.index, state);
-    // Made here and not in native code, so that it is a Float32Array of the caller's realm.
-    return (slot.views[state] = buffer && new Float32Array(buffer));
+  /** A live view of the part of its state that is field number `k`, or undefined while there is none. */
+  view(slot: Slot, k: number): StateArray | undefined {
+    const field = slot.fields[k]!;
+    const known = slot.views[k];
+    if (known && known.length === field.length) return known;
+    const buffer = this.stepper.stateBuffer(slot.index, field.state);
+    // Made here and not in native code, so that it is an array of the caller's realm.
+    return (slot.views[k] = buffer && fieldView(field, buffer));
   }
 
   /** Prepares to replace every tensor's state by its part of a checked dict; `rows` is what the groups will have then. */
@@ -196,29 +227,29 @@ export class Bindings {
     return this.slots.map((slot) => {
       const given = state[slot.name]!;
       const { states, scalars } = groups[slot.group]!.algorithm;
-      const names = [...states, slowName];
-      const arrays = names.map((name) => {
-        const array = given[name] as Float32Array | undefined;
+      const arrays = slot.fields.map(({ name }) => {
+        const array = given[name] as StateArray | undefined;
         return array && own.has(array.buffer) ? array.slice() : array;
       });
       const slow = lookahead ? 1 << states.length : 0;
-      const needs = this.stepper.usedStates(slot.group, rows[slot.group]!) | slow;
-      return this.#planLoad(slot, given, names, arrays, scalars, needs);
+      const needs = this.stepper.usedStates(slot.index, rows[slot.group]!) | slow;
+      return this.#planLoad(slot, given, arrays, scalars, needs);
     });
   }
 
   #planLoad(
     slot: Slot,
     given: TensorState,
-    names: readonly string[],
-    arrays: readonly (Float32Array | undefined)[],
+    arrays: readonly (StateArray | undefined)[],
     scalars: readonly string[],
     needs: number,
   ): Load {
-    const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << k : 0), 0);
-    const absent = given.step > 0 ? needs & ~mask : 0;
-    if (absent) {
-      const list = names.filter((_, k) => absent & (1 << k)).join(', ');
+    const { fields } = slot;
+    const mask = arrays.reduce((bits, array, k) => bits | (array ? 1 << fields[k]!.state : 0), 0);
+    const needed = mask | (given.step > 0 ? needs : 0);
+    const absent = fields.filter(({ state }, k) => !arrays[k] && needed & (1 << state));
+    if (absent.length > 0) {
+      const list = absent.map(({ name }) => name).join(', ');
       throw new TypeError(`Expected ${list} of "${slot.name}" in the state dict but it is missing.`);
     }
     return {
@@ -244,6 +275,12 @@ export class Bindings {
   }
 }
 
+/** The bit of what the rounding of a tensor keeps, as a mask; 0 where it keeps nothing. */
+export function extraState({ fields, format: { rounding } }: Slot): number {
+  const { name, state } = fields.at(-1)!;
+  return rounding !== undefined && name !== slowName ? 1 << state : 0;
+}
+
 const sharedMemory = (a: string, b: string): RangeError =>
   new RangeError(
     `Expected data of "${a}" and "${b}" to be apart but they share memory: both would be updated twice.`,
@@ -256,8 +293,8 @@ export function refuseOverlap(
   const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
   for (const { name, parameter } of tensors) {
     const { data } = parameter;
-    if (!isFloat32Array(data) || data.length === 0) continue; // a step will speak of it
-    const { buffer, byteOffset, byteLength } = data;
+    if (!isHostArray(data) || data.length === 0) continue; // a step will speak of it
+    const { buffer, byteOffset, byteLength } = data as ArrayBufferView;
     const ranges = byBuffer.get(buffer) ?? [];
     ranges.push({ name, begin: byteOffset, end: byteOffset + byteLength });
     byBuffer.set(buffer, ranges);

@@ -1,7 +1,8 @@
 import { arrayOps, type ArrayOps } from './array-ops';
 import { listOf } from './group';
 import { flag, nonNegative } from './options';
-import { checkArray, identify, type Identity, type Parameter } from './parameter';
+import { checkFloat32 } from './dtypes';
+import { identify, type Identity, type Parameter } from './parameter';
 import { expectedRange, expectedType, numberWhere, onlyKnown } from './validate';
 
 export interface ClipOptions {
@@ -101,6 +102,8 @@ export function clipGradAdaptive(params: Iterable<Parameter>, options: ClipGradA
     return norm < limit ? 1 : limit / Math.max(norm, 1e-6);
   };
   const given = apart(gradients(params, where));
+  for (const { data, length, name } of given)
+    checkFloat32(data, length, `data of "${name}"`, `${where} works on`);
   const byColumn = ({ shape, parameter: { layout } }: Gradient): boolean =>
     layout === 'in-out' && shape.length > 1;
 
@@ -153,7 +156,7 @@ function gradients(params: Iterable<Parameter>, where: string): readonly Gradien
     const identity = identify(parameter, index);
     const { data, grad } = parameter;
     if (grad === null || grad === undefined) return [];
-    checkArray(grad, identity.length, `grad of "${identity.name}"`);
+    checkFloat32(grad, identity.length, `grad of "${identity.name}"`, `${where} works on`);
     return [{ ...identity, parameter, data: data as Float32Array, grad }];
   });
 }

@@ -1,3 +1,4 @@
+import { extraState } from './bindings';
 import type { ParamGroup, ParamGroupInit } from './group';
 import { checkChoice, integer, unit } from './options';
 import { Optimizer, symbolDispose } from './optimizer';
@@ -101,16 +102,16 @@ export class Lookahead<O extends object = object> {
       ahead.onSync = () => {
         for (const { parameter } of slots) {
           const { momentumBuffer } = inner.state(parameter);
-          if (momentumBuffer instanceof Float32Array) momentumBuffer.fill(0);
+          if (momentumBuffer !== undefined && typeof momentumBuffer !== 'number') momentumBuffer.fill(0);
         }
       };
     } else if (innerStateOnSync === 'resetAll') {
-      // Only the slow weights, which follow a rule's own states, are kept.
+      // Only the slow weights, which follow a rule's own states, and what makes the parameter whole are kept.
       ahead.onSync = () => {
         for (const slot of slots) {
           const slow = inner.groupOf(slot).algorithm.states.length;
-          stepper.restore(slot.index, 0, 1 << slow, []);
-          slot.views.fill(undefined, 0, slow);
+          stepper.restore(slot.index, 0, (1 << slow) | extraState(slot), []);
+          slot.fields.forEach(({ state }, k) => state < slow && (slot.views[k] = undefined));
         }
       };
     }

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
 import type { NativeCuda } from './cuda/native';
+import type { HostArray } from './dtypes';
+import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
@@ -10,6 +12,8 @@ export interface NativeRule {
   readonly scalars: readonly string[];
   /** Whether an element's update depends on norms of its tensor. */
   readonly norms: boolean;
+  /** Whether its states may be 8-bit. */
+  readonly blocks8: boolean;
 }
 
 export interface NativeIsa {
@@ -25,8 +29,10 @@ export type Conflict = readonly [number, number, boolean];
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  add(length: number, dims: Dims, group: number): number;
-  bind(changes: readonly unknown[]): Conflict | undefined;
+  /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
+  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
+  /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
+  bind(changes: readonly (number | HostArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -39,10 +45,12 @@ export interface Stepper {
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
+  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
   stateBuffer(index: number, state: number): ArrayBuffer | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
-  usedStates(group: number, hyperRow: Float64Array): number;
+  /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
+  usedStates(index: number, hyperRow: Float64Array): number;
   /** One bit mask a tensor and one row a group; all states or none. 0, or the bytes that could not be had. */
   createStates(masks: Uint32Array, hyper: Float64Array): number;
   restore(index: number, step: number, mask: number, scalars: readonly number[]): void;
@@ -54,6 +62,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
+  readonly dtypes: readonly string[];
+  readonly roundings: readonly string[];
+  /** The name of the state that a rounding keeps, for those that do. */
+  readonly extraStates: Readonly<Record<string, string>>;
+  /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
+  readonly formats: readonly (readonly [number, number, number, number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */

@@ -1,6 +1,7 @@
 import { resolve, type Algorithm, type Composite, type Definition } from './algorithm';
 import { chooseIsa, chooseThreads } from './backends';
 import { Bindings, type Slot } from './bindings';
+import { Formats } from './formats';
 import { Group, groupsOf, listOf, type ParamGroup, type ParamGroupInit } from './group';
 import type { Ahead } from './lookahead';
 import { readStateDict, writeStateDict } from './checkpoint/checkpoint';
@@ -26,6 +27,7 @@ export abstract class Optimizer<O extends object = object> {
   readonly #algorithms: readonly Algorithm[];
   readonly #defaults: Readonly<Record<string, unknown>>;
   readonly #settings: StepSettings;
+  readonly #formats: Formats;
   readonly #stepper: Stepper;
   readonly #bindings: Bindings;
   readonly #plan = new Plan();
@@ -56,6 +58,7 @@ export abstract class Optimizer<O extends object = object> {
     const common = new Set<string>(commonOptionNames);
     this.#defaults = Object.fromEntries(Object.entries(options).filter(([name]) => !common.has(name)));
     this.#settings = new StepSettings(className, options);
+    this.#formats = new Formats(className, this.#algorithms, options);
     const groups = groupsOf<O>(params, className);
     const { addon } = native();
     const rules = this.#algorithms.map(({ rule }) => rule);
@@ -111,9 +114,14 @@ export abstract class Optimizer<O extends object = object> {
       ({ part, params, given, defaults }, i) =>
         new Group(this.#algorithms[part]!, index + i, params, given, defaults),
     );
-    const slots = pieces.flatMap(({ params }, i) =>
-      params.map((parameter) => ({ parameter, group: index + i, ...identities.get(parameter)! })),
-    );
+    const slots = pieces.flatMap(({ part, params }, i) => {
+      const algorithm = this.#algorithms[part]!;
+      return params.map((parameter) => {
+        const identity = identities.get(parameter)!;
+        const format = this.#formats.of(parameter, identity, algorithm);
+        return { ...identity, parameter, group: index + i, format, states: algorithm.states };
+      });
+    });
     this.#bindings.add(slots, () => pieces.forEach(({ part }) => this.#stepper.addGroup(part)));
     this.#groups = [...this.#groups, ...added];
     this.#live = Object.freeze(this.#groups.map(({ live }) => live as unknown as ParamGroup<O>));
@@ -327,7 +335,7 @@ export abstract class Optimizer<O extends object = object> {
       groups: this.#groups,
       stepper: this.#stepper,
       ahead: this.#ahead,
-      scaler: this.#settings.scaler,
+      settings: this.#settings,
     };
   }
 }

@@ -1,10 +1,6 @@
+import { dataDType, dtypes, type DType, type HostArray } from './dtypes';
 import { checkChoice } from './options';
 import { expectedRange, expectedType } from './validate';
-
-/** Memory in this process that a parameter or gradient may live in. This version computes in float32 only. */
-export type HostArray = Float32Array | Float64Array | Uint16Array;
-
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
 
 /** What Muon routes on; every other optimizer ignores it. */
 export type Role = 'hidden' | 'embedding' | 'head' | 'vector';
@@ -21,11 +17,17 @@ export interface Parameter {
   readonly name?: string | undefined;
   /** Updated in place. No two parameters may share memory. */
   data: HostArray;
-  /** Same length as `data`; read only. `null`: this tensor is left alone by the step, weight decay included. */
+  /**
+   * Same length as `data`, and of its dtype; float32 beside 16-bit data, or 16-bit beside float32 data will do too. Read
+   * only. `null`: this tensor is left alone by the step, weight decay included.
+   */
   grad?: HostArray | null | undefined;
   /** Row-major; its product is the length of `data`. @default [data.length] */
   readonly shape?: readonly number[] | undefined;
-  /** Needed only where the array cannot tell. @default 'float32' */
+  /**
+   * What a Uint16Array holds, as `data` and as `grad`: 'bfloat16' or 'float16'. Other arrays tell themselves.
+   * @default that of the array
+   */
   readonly dtype?: DType | undefined;
   /** @default by shape and name */
   readonly role?: Role | undefined;
@@ -38,6 +40,10 @@ export interface Identity {
   readonly name: string;
   readonly shape: readonly number[];
   readonly length: number;
+  /** Of its data. */
+  readonly dtype: DType;
+  /** What its Uint16Arrays hold, where that was said. */
+  readonly bits: DType | undefined;
 }
 
 /** A shape as native code sees it: number of axes, the rows and columns of its matrix, whether outputs are columns. */
@@ -50,29 +56,11 @@ export function dimsOf(shape: readonly number[], layout: Layout | undefined): Di
   return [shape.length, size(shape.slice(0, cut)), size(shape.slice(cut)), columns];
 }
 
-/** Those with kernels; the others are errors that list these. */
-const dtypes: readonly DType[] = ['float32'];
-const float32Only = 'a Float32Array (float32 is the only dtype of this version)';
 const roles: readonly Role[] = ['hidden', 'embedding', 'head', 'vector'];
 const layouts: readonly Layout[] = ['out-in', 'in-out'];
 
 function oneOf(value: unknown, known: readonly string[], what: string): void {
   if (value !== undefined) checkChoice(value, known, what);
-}
-
-/** True for a Float32Array of any realm. */
-export function isFloat32Array(value: unknown): value is Float32Array {
-  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]';
-}
-
-/** Checks one array of a parameter against the length it must have. `what` is `data of "name"` or `grad of "name"`. */
-export function checkArray(value: unknown, length: number, what: string): asserts value is Float32Array {
-  if (!isFloat32Array(value)) throw expectedType(what, float32Only, value);
-  if (value.length === length) return;
-  const detached = value.length === 0 ? ' (was its ArrayBuffer detached or resized?)' : '';
-  throw new RangeError(
-    `Expected ${what} to have ${length} elements but received ${value.length}${detached}.`,
-  );
 }
 
 function shapeOf(parameter: Parameter, name: string): readonly number[] {
@@ -108,6 +96,6 @@ export function identify(parameter: unknown, index: number): Identity {
   oneOf(dtype, dtypes, `dtype of "${name}"`);
   oneOf(role, roles, `role of "${name}"`);
   oneOf(layout, layouts, `layout of "${name}"`);
-  if (!isFloat32Array(data)) throw expectedType(`data of "${name}"`, float32Only, data);
-  return { name, shape: shapeOf(given, name), length: data.length };
+  const own = dataDType(data, dtype, name);
+  return { name, shape: shapeOf(given, name), length: data.length, dtype: own, bits: dtype };
 }

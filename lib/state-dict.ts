@@ -1,8 +1,10 @@
 import { slowName } from './algorithm';
+import { kindOf, type StateArray } from './dtypes';
+import { arrayName, formatText, type Format, type StateField } from './formats';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Route } from './muon/routing';
-import { isFloat32Array } from './parameter';
+import { seedOption } from './step-settings';
 import { describe, expectedType } from './validate';
 
 /** One tensor's part of a state dict: `shape`, `step`, and the states and scalars under their names. */
@@ -10,7 +12,7 @@ export interface TensorState {
   readonly shape: readonly number[];
   /** Updates this tensor has had. */
   readonly step: number;
-  readonly [state: string]: Float32Array | number | readonly number[];
+  readonly [state: string]: StateArray | number | readonly number[];
 }
 
 /** A copy of everything an optimizer knows; plain data that survives `structuredClone` and `v8.serialize`. */
@@ -24,6 +26,10 @@ export interface StateDict {
   readonly skipped?: number;
   /** By parameter name. */
   readonly state: Readonly<Record<string, TensorState>>;
+  /** How tensors are stored, by name, where it is not float32 throughout. */
+  readonly formats?: Readonly<Record<string, Format>>;
+  /** Of stochastic rounding, where there is any. */
+  readonly seed?: number;
   /** Every group's options, and its parameters by name. */
   readonly paramGroups: readonly (Readonly<Record<string, unknown>> & {
     readonly params: readonly string[];
@@ -47,6 +53,8 @@ export interface Expected {
   readonly shape: readonly number[];
   readonly length: number;
   readonly group: number;
+  readonly format: Format;
+  readonly fields: readonly StateField[];
 }
 
 const quoted = (names: readonly string[]): string =>
@@ -83,7 +91,11 @@ export function checkStateDict(
     throw expectedType('skipped of the state dict', 'an integer >= 0', dict.skipped);
   if (!isCount(dict.step)) throw expectedType('step of the state dict', 'an integer >= 0', dict.step);
   if (!isRecord(dict.state)) throw expectedType('state of the state dict', 'an object by name', dict.state);
-  const differences = compare(dict.state, tensors);
+  if (!isRecord(dict.formats ?? {}))
+    throw expectedType('formats of the state dict', 'an object by name', dict.formats);
+  if (dict.seed !== undefined) seedOption.check(dict.seed, 'seed', 'the state dict');
+  const formats = (dict.formats ?? {}) as Readonly<Record<string, unknown>>;
+  const differences = compare(dict.state, formats, tensors);
   if (differences.length > 0) {
     throw new RangeError(
       `Expected a state dict with the tensors of this ${className} but it differs: ${differences.join('; ')}.`,
@@ -95,15 +107,22 @@ export function checkStateDict(
   checkGroups(dict.paramGroups, tensors, groups);
 }
 
-function compare(state: Readonly<Record<string, unknown>>, tensors: readonly Expected[]): string[] {
+function compare(
+  state: Readonly<Record<string, unknown>>,
+  formats: Readonly<Record<string, unknown>>,
+  tensors: readonly Expected[],
+): string[] {
   const names = new Set(tensors.map(({ name }) => name));
   const missing = tensors.filter(({ name }) => !Object.hasOwn(state, name)).map(({ name }) => name);
   const extra = Object.keys(state).filter((name) => !names.has(name));
   const differences: string[] = [];
   if (missing.length > 0) differences.push(`missing ${quoted(missing)}`);
   if (extra.length > 0) differences.push(`extra ${quoted(extra)}`);
-  for (const { name, shape } of tensors) {
+  for (const { name, shape, format } of tensors) {
     if (!Object.hasOwn(state, name)) continue;
+    const record = Object.hasOwn(formats, name) ? formats[name] : undefined;
+    const [received, expected] = [formatText(record) ?? describe(record), formatText(format)];
+    if (received !== expected) differences.push(`"${name}" is ${received}, expected ${expected}`);
     const entry = state[name];
     const given = isRecord(entry) ? entry.shape : undefined;
     const same =
@@ -129,25 +148,27 @@ function checkLookahead(given: unknown, className: string, ahead: Ahead | undefi
 }
 
 function checkTensor(entry: unknown, tensor: Expected, { algorithm }: Group, lookahead: boolean): void {
-  const { name, length } = tensor;
+  const { name } = tensor;
   const given = entry as Readonly<Record<string, unknown>>;
-  const slow = lookahead || algorithm.slow ? [slowName] : [];
-  const states = [...algorithm.states, ...slow];
+  const withSlow = lookahead || algorithm.slow;
+  const fields = tensor.fields.filter((field) => field.name !== slowName || withSlow);
   if (!isCount(given.step)) throw expectedType(`step of "${name}"`, 'an integer >= 0', given.step);
   for (const [key, value] of Object.entries(given)) {
     const what = `${key} of "${name}"`;
     if (key === 'shape' || key === 'step') continue;
     if (algorithm.scalars.includes(key)) {
       if (typeof value !== 'number') throw expectedType(what, 'a number', value);
-    } else if (!states.includes(key)) {
-      throw new TypeError(
-        `Expected the states ${states.join(', ') || '(none)'} for "${name}" but received "${key}".`,
-      );
-    } else if (!isFloat32Array(value)) {
-      throw expectedType(what, 'a Float32Array', value);
-    } else if (value.length !== length) {
-      throw new RangeError(`Expected ${what} to have ${length} elements but received ${value.length}.`);
+      continue;
     }
+    const field = fields.find((known) => known.name === key);
+    if (!field) {
+      const known = fields.map((f) => f.name).join(', ') || '(none)';
+      throw new TypeError(`Expected the states ${known} for "${name}" but received "${key}".`);
+    }
+    if (kindOf(value) !== arrayName(field)) throw expectedType(what, `a ${arrayName(field)}`, value);
+    const { length } = value as StateArray;
+    if (length !== field.length)
+      throw new RangeError(`Expected ${what} to have ${field.length} elements but received ${length}.`);
   }
   if (given.step === 0) return;
   const absent = algorithm.scalars.filter((scalar) => !(scalar in given));

@@ -1,17 +1,23 @@
-import { slowName } from './algorithm';
 import type { Bindings, Slot } from './bindings';
+import type { StateArray } from './dtypes';
+import { recordOf } from './formats';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Stepper } from './native';
 import { checkStateDict, type StateDict, type TensorState } from './state-dict';
-import type { LossScaler } from './step-settings';
+import type { StepSettings } from './step-settings';
 import { onlyKnown } from './validate';
 
-/** A parameter's state: `step`, and live views of its states under torch's names in camelCase. */
+/**
+ * A parameter's state: `step`, and live views of its states under torch's names in camelCase. They are Float32Arrays;
+ * with float64 parameters Float64Arrays, with `stateDtype: 'bfloat16'` the bits in Uint16Arrays, and with '8bit' the
+ * codes of `expAvg` in a Uint8Array and `expAvgScale`, the largest magnitude of each block of 256. 16-bit parameters
+ * have `master` (Float32Array), `compensation` (bfloat16 bits) or `remainder` (Uint16Array) beside, by `rounding`.
+ */
 export interface ParameterState {
   /** Updates this parameter has had. */
   readonly step: number;
-  readonly [name: string]: Float32Array | number;
+  readonly [name: string]: StateArray | number;
 }
 
 /** What an optimizer's state is made of. */
@@ -21,7 +27,7 @@ export interface Parts {
   readonly groups: readonly Group[];
   readonly stepper: Stepper;
   readonly ahead: Ahead | undefined;
-  readonly scaler: LossScaler | undefined;
+  readonly settings: StepSettings;
 }
 
 export function noMemory(bytes: number, className: string): RangeError {
@@ -31,11 +37,11 @@ export function noMemory(bytes: number, className: string): RangeError {
 }
 
 export function readState({ groups, stepper, bindings }: Parts, slot: Slot): ParameterState {
-  const { states, scalars: names } = groups[slot.group]!.algorithm;
+  const { scalars: names } = groups[slot.group]!.algorithm;
   const [step = 0, , ...scalars] = stepper.progress(slot.index);
-  const state: Record<string, Float32Array | number> = { step };
+  const state: Record<string, StateArray | number> = { step };
   if (step > 0) names.forEach((name, i) => (state[name] = scalars[i]!));
-  [...states, slowName].forEach((name, k) => {
+  slot.fields.forEach(({ name }, k) => {
     const view = bindings.view(slot, k);
     if (view) state[name] = view;
   });
@@ -43,8 +49,14 @@ export function readState({ groups, stepper, bindings }: Parts, slot: Slot): Par
 }
 
 export function dictOf(parts: Parts, step: number, skipped: number): StateDict {
-  const { className: algorithm, bindings, groups, ahead, scaler } = parts;
+  const { className: algorithm, bindings, groups, ahead, settings } = parts;
+  const { scaler, seed } = settings;
   const { slots } = bindings;
+  const formats = slots.flatMap(({ name, format }) => {
+    const record = recordOf(format);
+    return record ? [[name, record] as const] : [];
+  });
+  const byChance = slots.some(({ format }) => format.rounding === 'stochastic');
   const state = slots.map((slot): [string, TensorState] => {
     const entries = Object.entries(readState(parts, slot));
     const copies = entries.map(([key, value]) => [key, typeof value === 'number' ? value : value.slice()]);
@@ -61,6 +73,8 @@ export function dictOf(parts: Parts, step: number, skipped: number): StateDict {
     step,
     ...(skipped > 0 && { skipped }),
     state: Object.fromEntries(state),
+    ...(formats.length > 0 && { formats: Object.fromEntries(formats) }),
+    ...(byChance && { seed }),
     paramGroups,
     ...(ahead && { lookahead: ahead.stateDict() }),
     ...(scaler && { gradScaler: scaler.stateDict() }),
@@ -69,9 +83,10 @@ export function dictOf(parts: Parts, step: number, skipped: number): StateDict {
 
 /** Writes a dict's states, options and counters, or nothing when not all of it fits. */
 export function loadDict(
-  { className, bindings, groups, stepper, ahead, scaler }: Parts,
+  { className, bindings, groups, stepper, ahead, settings }: Parts,
   dict: StateDict,
 ): void {
+  const { scaler } = settings;
   checkStateDict(dict, className, bindings.slots, groups, ahead);
   const options = dict.paramGroups.map(({ params: _, algorithm: _tag, ...given }, index) => {
     const group = groups[index]!;
@@ -91,4 +106,5 @@ export function loadDict(
   groups.forEach((group, index) => group.assign(options[index]!));
   for (const load of loads) load.write();
   ahead?.loadStateDict(dict.lookahead);
+  if (dict.seed !== undefined) settings.seed = dict.seed;
 }

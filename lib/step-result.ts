@@ -1,4 +1,5 @@
 import type { Slot } from './bindings';
+import { firstNotFinite } from './dtypes';
 import type { StepSettings } from './step-settings';
 
 /** What a step did. */
@@ -74,9 +75,8 @@ export function resultOf(
 }
 
 /** The error of a step that was to throw for a bad gradient. */
-export function badGradient({ name, grad }: Slot): RangeError {
-  const at = grad?.findIndex((value) => !Number.isFinite(value)) ?? -1;
-  const received = at < 0 ? 'overflow when it is unscaled' : `${grad![at]} at element ${at}`;
+export function badGradient({ name, grad, gradDType }: Slot): RangeError {
+  const received = (grad && firstNotFinite(grad, gradDType)) ?? 'overflow when it is unscaled';
   return new RangeError(
     `Expected grad of "${name}" to be finite but received ${received}; nothing was changed.`,
   );

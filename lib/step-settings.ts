@@ -1,4 +1,5 @@
-import { checkChoice, flag, limit, positive } from './options';
+import type { Rounding, StateDType } from './dtypes';
+import { checkChoice, flag, integer, limit, positive } from './options';
 import { describe, expectedRange } from './validate';
 
 /** A dynamic loss scale; see GradScaler. */
@@ -37,10 +38,37 @@ export interface CommonOptions {
   nonFinite?: NonFinite | undefined;
   /** Return norms of every tensor from every step. @default false */
   diagnostics?: boolean | undefined;
+  /**
+   * How 16-bit parameters keep what rounding would lose; other parameters lose nothing. `master`: a float32 copy, 4 bytes
+   * a parameter, is updated and rounded to the parameter. Of bfloat16 only: `stochastic`: rounded up or down by chance,
+   * right on average, no bytes; `kahan`: a bfloat16 compensation, 2 bytes; `split`: the lower half of the float32 whose
+   * upper half is the parameter, 2 bytes, the numbers of `master` within rounding of the parameter. `nearest`: lost.
+   * TypeError for another with float16 parameters. @default 'master'
+   */
+  rounding?: Rounding | undefined;
+  /**
+   * What states are kept in: 4, 2, or 1 byte and 1/64 a number. `8bit` is for Adam, AdamW, AMSGrad, NAdam, RAdam, Lion and
+   * the AdamW part of Muon, a TypeError elsewhere; embeddings (by `role`, else by name) and tensors of fewer than 4096
+   * elements keep float32 then. States of float64 parameters are float64, 8 bytes, and anything but the default is a
+   * TypeError. @default 'float32'
+   */
+  stateDtype?: StateDType | undefined;
+  /** Of stochastic rounding; an integer in [0, 2³² − 1]. A state dict brings its own. @default 0 */
+  seed?: number | undefined;
 }
 
-export const commonOptionNames = ['threads', 'maxGradNorm', 'gradScale', 'nonFinite', 'diagnostics'] as const;
+export const commonOptionNames = [
+  'threads',
+  'maxGradNorm',
+  'gradScale',
+  'nonFinite',
+  'diagnostics',
+  'rounding',
+  'stateDtype',
+  'seed',
+] as const;
 
+export const seedOption = integer(0, 2 ** 32 - 1, 0);
 const policies = ['propagate', 'skip', 'throw'] as const;
 
 /** Places in the numbers a native step is given, and in those it answers with. */
@@ -51,6 +79,7 @@ const enum Setting {
   Diagnostics,
   Lookahead,
   Alpha,
+  Seed,
   Count,
 }
 const enum Answer {
@@ -78,7 +107,7 @@ export class StepSettings {
 
   constructor(
     private readonly className: string,
-    { maxGradNorm, gradScale, nonFinite, diagnostics }: CommonOptions,
+    { maxGradNorm, gradScale, nonFinite, diagnostics, seed }: CommonOptions,
   ) {
     this.maxGradNorm = maxGradNorm ?? null;
     this.gradScale = gradScale ?? 1;
@@ -92,6 +121,15 @@ export class StepSettings {
     this.diagnostics = flag(false).check(diagnostics ?? false, 'diagnostics', className);
     this.numbers[Setting.NonFinite] = policies.indexOf(this.nonFinite);
     this.numbers[Setting.Diagnostics] = Number(this.diagnostics);
+    this.seed = seed ?? 0;
+  }
+
+  /** Of stochastic rounding. */
+  get seed(): number {
+    return this.numbers[Setting.Seed]!;
+  }
+  set seed(value: number) {
+    this.numbers[Setting.Seed] = seedOption.check(value, 'seed', this.className);
   }
 
   get maxGradNorm(): number | null {

@@ -144,7 +144,7 @@ describe.each(registered)('$name', (entry) => {
     }
     return params.map((param) => {
       const states = Object.values(optimizer.state(param)).filter((state) => typeof state !== 'number');
-      return [param.data, ...states];
+      return [param.data, ...(states as Float32Array[])];
     });
   }
 

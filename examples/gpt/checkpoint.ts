@@ -18,6 +18,7 @@ import path from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import type { StateDict } from 'fused-optim';
 import type { Weight } from './model';
+import type { StateDType } from './optimizers';
 
 export const CHECKPOINT_FILE = 'checkpoint.bin';
 
@@ -31,6 +32,8 @@ export interface Checkpoint {
   lr: number | undefined;
   seed: number;
   horizon: number;
+  /** Undefined: float32. */
+  stateDtype?: StateDType | undefined;
   /** Steps done. */
   step: number;
   weights: Record<string, { shape: readonly number[]; data: Float32Array }>;

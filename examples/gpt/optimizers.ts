@@ -39,6 +39,10 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   Lookahead: { lr: 4e-3, weightDecay: 0.1, options: { betas: [0.9, 0.99] } },
 };
 
+/** What states may be kept in. */
+export type StateDType = fused.StateDType;
+export const STATE_DTYPES: readonly StateDType[] = ['float32', 'bfloat16', '8bit'];
+
 /** Any optimizer of the library, or a Lookahead around one; all have a learning rate. */
 export type AnyOptimizer = fused.Optimizer<{ lr?: number }> | fused.Lookahead<{ lr?: number }>;
 

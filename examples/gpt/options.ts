@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { closest, distance } from 'fastest-levenshtein';
 import { checkpointPath } from './checkpoint';
-import { optimizerName, optimizerNames, SETTINGS } from './optimizers';
+import { optimizerName, optimizerNames, SETTINGS, STATE_DTYPES, type StateDType } from './optimizers';
 
 /** The learning rate ends its decay here, and a run without --steps ends here too. */
 export const DEFAULT_STEPS = 1000;
@@ -16,6 +16,8 @@ export interface Options {
   lr: number | undefined;
   horizon: number | undefined;
   seed: number | undefined;
+  /** Not given: float32, or the checkpoint's. */
+  stateDtype: StateDType | undefined;
   out: string;
   /** The checkpoint to go on from. */
   resume: string | undefined;
@@ -42,6 +44,7 @@ const SPEC = {
   lr: { type: 'string' },
   horizon: { type: 'string' },
   seed: { type: 'string' },
+  'state-dtype': { type: 'string' },
   out: { type: 'string' },
   resume: { type: 'string' },
   json: { type: 'boolean' },
@@ -66,6 +69,7 @@ export function helpText(): string {
   --horizon N       the step at which the learning rate has come down to a tenth (default ${DEFAULTS.horizon})
   --resume [PATH]   go on from a checkpoint: that of the output folder, or a file or folder
   --seed N          of the first weights, the batches and the sample (default ${DEFAULTS.seed})
+  --state-dtype T   what the optimizer keeps its state in: ${STATE_DTYPES.join(', ')} (default float32)
   --out DIR         where the checkpoint and the charts go (default examples/gpt/out)
   --compare         train with AdamW and with Muon, and compare the steps and seconds to the same loss
   --sweep           try the learning rates that --compare uses, and write examples/gpt/sweep.json (takes an hour)
@@ -123,8 +127,8 @@ function parse(
 /** Comparisons choose their optimizers and rates themselves, and begin with step 1. */
 function checkTogether(values: Readonly<Record<string, unknown>>): void {
   const excluded = {
-    compare: ['optimizer', 'lr', 'horizon', 'resume', 'sweep'],
-    sweep: ['lr', 'horizon', 'resume', 'out', 'json'],
+    compare: ['optimizer', 'lr', 'horizon', 'state-dtype', 'resume', 'sweep'],
+    sweep: ['lr', 'horizon', 'state-dtype', 'resume', 'out', 'json'],
   };
   for (const [mode, others] of Object.entries(excluded)) {
     const other = values[mode] === true && others.find((name) => values[name] !== undefined);
@@ -150,6 +154,13 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
       );
     }
   }
+  const given = values['state-dtype'];
+  const stateDtype = STATE_DTYPES.find((dtype) => dtype === given);
+  if (given !== undefined && !stateDtype) {
+    throw new UsageError(
+      `Expected --state-dtype to be one of ${STATE_DTYPES.join(', ')} but received "${given}".`,
+    );
+  }
   const out = path.resolve(values.out ?? DEFAULTS.out);
   checkTogether(values);
   return {
@@ -163,6 +174,7 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
       'a whole number from 0 to 2147483647',
       (v) => whole(0)(v) && v < 2 ** 31,
     ),
+    stateDtype,
     out,
     resume:
       values.resume === undefined

@@ -42,6 +42,7 @@ export async function report(
       optimizer: settings.optimizer,
       steps: step,
       parameters: model.parameters,
+      stateBytes: run.optimizer.stateBytes(),
       trainLoss: trainLossNow,
       valLoss,
       unigramEntropy,
@@ -58,10 +59,11 @@ export async function report(
       : `${timing.steps} steps in ${timing.total.toFixed(0)} s: ` +
         `${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s, ` +
         `${settings.optimizer} took ${(100 * optimizerShare).toFixed(1)} % of the time.`;
+  const megabytes = (run.optimizer.stateBytes() / 2 ** 20).toFixed(1);
   screen.line(`
 Step ${step}: training loss ${trainLossNow.toFixed(3)}, validation loss ${valLoss.toFixed(3)}, \
 unigram entropy ${unigramEntropy.toFixed(3)} nats per character.
-${speedLine}
+${speedLine} Its state takes ${megabytes} MiB.
 
 The model writes:
 

@@ -11,7 +11,7 @@ export interface Run {
   optimizer: AnyOptimizer;
   /** Where to stop. */
   steps: number;
-  settings: Pick<Checkpoint, 'optimizer' | 'lr' | 'seed' | 'horizon'>;
+  settings: Pick<Checkpoint, 'optimizer' | 'lr' | 'seed' | 'horizon' | 'stateDtype'>;
   trainLoss: number[];
   validation: { step: number; loss: number }[];
 }
@@ -31,6 +31,12 @@ function settle(options: Options, saved: Checkpoint | undefined): Pick<Run, 'ste
       );
     }
   }
+  const stateDtype = options.stateDtype ?? saved?.stateDtype;
+  if (saved && stateDtype !== undefined && stateDtype !== (saved.stateDtype ?? 'float32')) {
+    throw new UsageError(
+      `Expected --state-dtype to be ${saved.stateDtype ?? 'float32'}, as in the checkpoint, but received ${stateDtype}.`,
+    );
+  }
   const done = saved?.step ?? 0;
   if (options.steps !== undefined && options.steps < done) {
     throw new UsageError(
@@ -42,6 +48,7 @@ function settle(options: Options, saved: Checkpoint | undefined): Pick<Run, 'ste
     lr: options.lr ?? saved?.lr,
     seed: options.seed ?? saved?.seed ?? DEFAULTS.seed,
     horizon: options.horizon ?? saved?.horizon ?? DEFAULTS.horizon,
+    ...(stateDtype && { stateDtype }),
   };
   return { settings, steps: options.steps ?? Math.max(DEFAULT_STEPS, done) };
 }
@@ -51,8 +58,11 @@ export async function begin(options: Options): Promise<Run> {
   const saved = options.resume === undefined ? undefined : readCheckpoint(options.resume);
   const { settings, steps } = settle(options, saved);
   const model = await Model.load(settings.seed);
-  const { lr } = settings;
-  const optimizer = createOptimizer(settings.optimizer, model.weights, lr === undefined ? {} : { lr });
+  const { lr, stateDtype } = settings;
+  const optimizer = createOptimizer(settings.optimizer, model.weights, {
+    ...(lr !== undefined && { lr }),
+    ...(stateDtype && { options: { stateDtype } }),
+  });
   followSchedule(optimizer, settings.horizon);
   if (saved) {
     restoreWeights(model.weights, saved.weights, options.resume ?? '');

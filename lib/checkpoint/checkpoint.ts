@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { StateDict } from '../state-dict';
 import { describe, expectedType } from '../validate';
-import { dtypeOf, elementBytes, elementsOf } from './dtypes';
-import type { TensorArray } from './dtypes';
+import { dtypeOf, elementBytes, elementsOf, stateDtypeOf } from './dtypes';
+import type { SafetensorsDType, TensorArray } from './dtypes';
 import type { Refuse, TensorInfo } from './header';
 import { fromPlain, toPlain } from './json';
 import { readSafetensors, readSafetensorsHeader, refusal, writeSafetensors } from './safetensors';
@@ -35,17 +35,23 @@ function shapeOf(dict: unknown, at: readonly string[], length: number): readonly
   return Array.isArray(shape) && elementsOf(shape) === length ? [...(shape as number[])] : [length];
 }
 
+/** What an array's elements are in the file, by where in the dict it stands. */
+function dtypeAt(at: readonly string[], data: unknown): SafetensorsDType | undefined {
+  return at.length === 3 && at[0] === 'state' ? stateDtypeOf(at[2]!, data) : dtypeOf(data);
+}
+
 /** Writes a state dict; its arrays are borrowed until the promise resolves. */
 export async function writeStateDict(file: string, dict: StateDict): Promise<void> {
   const tensors = new Map<string, SafeTensor>();
   const store = (data: ArrayBufferView, at: readonly string[]): string => {
-    if (!dtypeOf(data)) throw expectedType(`${at.join('.')} of the state dict`, 'numbers', data);
+    const dtype = dtypeAt(at, data);
+    if (!dtype) throw expectedType(`${at.join('.')} of the state dict`, 'numbers', data);
     const names = at[0] === 'state' ? at.slice(1) : at;
     const name = wellFormed([...names.slice(0, -1), torchName(names.at(-1)!)].join('.'));
     let key = name;
     for (let i = 2; tensors.has(key); ++i) key = `${name}#${i}`;
     const array = data as TensorArray;
-    tensors.set(key, { shape: shapeOf(dict, at, array.length), data: array });
+    tensors.set(key, { dtype, shape: shapeOf(dict, at, array.length), data: array });
     return key;
   };
   const fields = Object.entries(dict).map(([name, value]) => {
@@ -90,14 +96,14 @@ export async function readStateDict(file: string): Promise<StateDict> {
   const load = (key: string): TensorArray => {
     const tensor = left.get(key);
     if (!tensor) return refuse(`${describe(key)} is ${tensors.has(key) ? 'used twice' : 'not'} in it`);
-    if (dtypeOf(tensor.data) !== tensor.dtype)
+    if (tensor.dtype !== 'BF16' && dtypeOf(tensor.data) !== tensor.dtype)
       return refuse(`${describe(key)} has the dtype ${tensor.dtype}, which states do not have`);
     left.delete(key);
     return tensor.data;
   };
   const dict = decode(metadata, load, refuse);
   for (const key of left.keys()) refuse(`its metadata does not say what ${describe(key)} is`);
-  checkShapes(dict, tensors, refuse);
+  checkPlaces(dict, tensors, refuse);
   return dict as unknown as StateDict;
 }
 
@@ -106,24 +112,33 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
 }
 
-/** The order of a state's sizes must be that of its parameter, which its length alone would not tell. */
-function checkShapes(
+/**
+ * Checks what an array alone would not tell: that the order of a state's sizes is that of its parameter, and that
+ * bfloat16 stands where states do.
+ */
+function checkPlaces(
   dict: Readonly<Record<string, unknown>>,
-  tensors: ReadonlyMap<string, SafeTensor>,
+  tensors: ReadonlyMap<string, SafeTensor & TensorInfo>,
   refuse: Refuse,
 ): void {
   const { state } = dict;
-  if (!isObject(state)) return; // loadStateDict will say so
-  const byArray = new Map([...tensors].map(([key, tensor]) => [tensor.data, { key, shape: tensor.shape }]));
-  for (const [name, entry] of Object.entries(state)) {
+  const byArray = new Map([...tensors].map(([key, tensor]) => [tensor.data, { key, ...tensor }]));
+  // That state is no object, loadStateDict will say.
+  for (const [name, entry] of isObject(state) ? Object.entries(state) : []) {
     for (const [field, value] of isObject(entry) ? Object.entries(entry) : []) {
       const tensor = byArray.get(value as TensorArray);
       if (!tensor) continue;
+      byArray.delete(tensor.data);
+      const dtype = stateDtypeOf(field, tensor.data);
+      if (tensor.dtype !== dtype)
+        refuse(`${describe(tensor.key)} has the dtype ${tensor.dtype}, expected ${dtype}`);
       const expected = shapeOf(dict, ['state', name, field], (value as TensorArray).length);
       const [given, wanted] = [tensor.shape, expected].map((shape) => `[${shape.join(', ')}]`);
       if (given !== wanted) refuse(`${describe(tensor.key)} has the shape ${given}, expected ${wanted}`);
     }
   }
+  for (const { key, dtype } of byArray.values())
+    if (dtype === 'BF16') refuse(`${describe(key)} has the dtype BF16, which only states have`);
 }
 
 /** What a checkpoint says of itself. */

@@ -57,6 +57,12 @@ export function dtypeOf(value: unknown): SafetensorsDType | undefined {
   return plain.find((dtype) => arrays[dtype].name === kind);
 }
 
+/** The dtype of a state: a Uint16Array holds bfloat16, but for the remainder of a split float32. */
+export function stateDtypeOf(name: string, value: unknown): SafetensorsDType | undefined {
+  const plain = dtypeOf(value);
+  return plain === 'U16' && name !== 'remainder' ? 'BF16' : plain;
+}
+
 /** Product of the sizes; not a safe integer when it is too large. */
 export const elementsOf = (shape: readonly number[]): number =>
   shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);

@@ -1,4 +1,4 @@
-import type { DType } from '../parameter';
+import type { DType } from '../dtypes';
 import { describe, expectedType } from '../validate';
 
 /** What a CUDA tensor's elements are; uint8 is for raw bytes, such as the codes of 8-bit states. */

@@ -71,6 +71,8 @@ export interface MuonOptions extends CommonGroupOptions {
  * went and why. Tensors of more axes than two are flattened to outputs × all others. Each given group becomes up to two
  * live groups, of `algorithm` `'muon'` and `'adamw'`; a group's own options are Muon's, and those in `adamw` AdamW's.
  *
+ * Matrices are float32, bfloat16 or float16; their momentum is float32 or bfloat16, and stays float32 with `stateDtype: '8bit'`.
+ *
  * @see Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. https://kellerjordan.github.io/posts/muon
  * @see Liu et al., "Muon is Scalable for LLM Training", 2025. https://arxiv.org/abs/2502.16982
  */
@@ -102,6 +104,8 @@ const muon = {
   className: 'Muon',
   tag: 'muon',
   rule: 'muon',
+  // Products of matrices are computed in float32.
+  dtypes: ['float32', 'bfloat16', 'float16'] as const,
   options: {
     lr: nonNegative(0.02),
     momentum: fraction(0.95),

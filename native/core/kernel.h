@@ -6,7 +6,8 @@
 
 namespace fo {
 
-constexpr int kMaxStates = 4;  // a rule's own, and the slow weights of Lookahead
+// A rule's own, the slow weights of Lookahead, and what 16-bit parameters keep besides.
+constexpr int kMaxStates = 5;
 constexpr int kMaxModes = 4;
 constexpr int kMaxScalars = 2;
 constexpr int kMaxSums = 3;
@@ -26,15 +27,16 @@ struct TensorArgs {
 
 // What becomes of a gradient before the rule sees it: clip * (unscale * g) - shift. Two factors, not their
 // product, so that the bits are those of unscaling and then clipping. unscale is negative to maximize.
+// Kernels round all three to what they compute in.
 struct GradArgs {
-  float unscale, clip, shift;
+  double unscale, clip, shift;
 };
 
 // What a step may do beside its update: pull the slow weights along and meet them (Lookahead), and add up
 // squares of the unscaled gradient, the update and the parameter before it.
 struct Extras {
   bool sync;
-  float alpha;
+  double alpha;
   double* sums;  // null: none
 };
 enum ObservedSum { kGradSquares, kUpdateSquares, kParamSquares, kObservedSums };

@@ -37,13 +37,18 @@ RuleMath math_of() {
 }
 
 template <class R>
+unsigned used(int mode) {
+  return R::uses(mode) & (bit(R::kStates) - 1);
+}
+
+template <class R>
 RuleInfo describe(const char* name, int index, bool is_optimizer) {
   constexpr size_t kHypers = sizeof(R::hyper_names) / sizeof(R::hyper_names[0]);
   static_assert(sizeof(typename R::Hyper) == kHypers * sizeof(double),
                 "hyper_names must name every field of Hyper");
-  static_assert(
-      R::kStates < kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars && R::kSums <= kMaxSums,
-      "raise the limits");
+  static_assert(R::kStates + 2 <= kMaxStates && R::kModes <= kMaxModes && R::kScalars <= kMaxScalars &&
+                    R::kSums <= kMaxSums,
+                "raise the limits");
 
   RuleInfo info{};
   info.name = name;
@@ -58,8 +63,11 @@ RuleInfo describe(const char* name, int index, bool is_optimizer) {
   info.modes = R::kModes;
   info.sums = R::kSums;
   info.is_optimizer = is_optimizer;
+  info.blocks8 = R::kBlocks8;
+  info.non_negative = R::kNonNegative;
   info.mode = [](const double* h) { return R::mode(own<R>(h)); };
-  info.uses = [](int mode) { return R::uses(mode) & (bit(R::kStates) - 1); };
+  info.uses = [](int mode) { return used<R>(mode); };
+  info.measure_writes = [](int mode) { return R::measure_writes(mode) & used<R>(mode); };
   info.initial = [](const double* h, int state) { return R::initial(own<R>(h), state); };
   info.f32 = math_of<R, float>();
   info.f64 = math_of<R, double>();

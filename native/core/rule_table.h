@@ -29,10 +29,13 @@ struct RuleInfo {
   int modes;
   int sums;           // of its first pass; 0: it has none
   bool is_optimizer;  // or a helper, which only native code uses
+  bool blocks8;       // its states may be kept in 8 bits
+  unsigned non_negative;
 
   // `hyper` is one group's row in the order of hyper_names.
   int (*mode)(const double* hyper);
   unsigned (*uses)(int mode);
+  unsigned (*measure_writes)(int mode);
   double (*initial)(const double* hyper, int state);
   RuleMath f32, f64;  // by the precision of its coefficients
   bool (*centralizes)(const double* hyper, int ndim);
@@ -42,6 +45,8 @@ struct RuleInfo {
 
   // Slow weights follow the rule's own states.
   int slow_state() const { return int(state_names.size()); }
+  // Of a tensor's own precision.
+  const RuleMath& math(bool in_double) const { return in_double ? f64 : f32; }
 };
 
 // What is common to all rules comes first in a row of hyper-parameters.

@@ -36,22 +36,21 @@ std::shared_ptr<Slab> Slab::allocate(size_t bytes) {
     data = static_cast<char*>(base);
     std::memset(data, 0, bytes);
   }
-  auto* slab = new (std::nothrow) Slab(base, mapped, data, bytes);
-  if (!slab) {
-    Slab(base, mapped, data, bytes);  // its destructor frees the memory
+  const auto release = [base, mapped] {
+#if defined(__linux__)
+    if (mapped) {
+      munmap(base, mapped);
+      return;
+    }
+#endif
+    ::operator delete(base, std::align_val_t(kStateAlign));
+  };
+  try {
+    return std::make_shared<Slab>(data, bytes, release);
+  } catch (const std::bad_alloc&) {
+    release();
     return nullptr;
   }
-  return std::shared_ptr<Slab>(slab);
-}
-
-Slab::~Slab() {
-#if defined(__linux__)
-  if (mapped_) {
-    munmap(base_, mapped_);
-    return;
-  }
-#endif
-  ::operator delete(base_, std::align_val_t(kStateAlign));
 }
 
 }  // namespace fo

@@ -2,15 +2,22 @@
 // Memory for optimizer state. One slab holds the states that a step creates together; views handed to
 // JavaScript keep their slab alive, so disposing an optimizer never leaves a view over freed memory.
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <utility>
+
+#include "formats.h"  // kStateAlign
 
 namespace fo {
 
 class Slab {
  public:
-  // Zero-filled and 64-byte aligned; null when there is no memory.
+  // Memory of this process, zero-filled and 64-byte aligned; null when there is none.
   static std::shared_ptr<Slab> allocate(size_t bytes);
-  ~Slab();
+  // Any memory; `release` gives it back.
+  Slab(char* data, size_t bytes, std::function<void()> release)
+      : data_(data), bytes_(bytes), release_(std::move(release)) {}
+  ~Slab() { release_(); }
 
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
@@ -19,16 +26,12 @@ class Slab {
   size_t bytes() const { return bytes_; }
 
  private:
-  Slab(void* base, size_t mapped, char* data, size_t bytes)
-      : base_(base), mapped_(mapped), data_(data), bytes_(bytes) {}
-  void* base_;
-  size_t mapped_;  // 0: from operator new
   char* data_;
   size_t bytes_;
+  std::function<void()> release_;
 };
 
-// Every state in a slab starts on a cache line of its own.
-constexpr size_t kStateAlign = 64;
-constexpr size_t padded(size_t bytes) { return (bytes + kStateAlign - 1) / kStateAlign * kStateAlign; }
+// Zeroed memory for states, or null when there is none.
+using SlabAllocator = std::function<std::shared_ptr<Slab>(size_t bytes)>;
 
 }  // namespace fo

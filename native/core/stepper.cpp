@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -11,44 +10,31 @@
 
 namespace fo {
 
-Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, int threads,
-                 std::unique_ptr<Matmul> matmul)
-    : rules_(std::move(rules)),
+Stepper::Stepper(std::vector<const RuleInfo*> rules, const RuleKernels* const* kernels, const Codecs* codecs,
+                 int threads, std::unique_ptr<Matmul> matmul)
+    : StepperBase(std::move(rules)),
       kernels_(kernels),
       threads_(threads),
       matmul_(std::move(matmul)),
-      orthogonalizer_(matmul_.get(), threads) {}
-
-const RuleKernels* Stepper::table() const { return kernels_[f32]; }
-
-size_t Stepper::hyper_count() const {
-  size_t count = 0;
-  for (const Group& group : groups_) count += group.rule->hyper_names.size();
-  return count;
-}
-
-void Stepper::read_groups(const double* hyper) {
-  for (Group& group : groups_) {
-    group.hyper = hyper;
-    group.mode = group.rule->mode(hyper);
-    group.syncs = group.rule->sync(hyper, 1).keeps;
-    group.centralizes = group.rule->centralizes(hyper, std::numeric_limits<int>::max());
-    group.states = group.rule->uses(group.mode) | (group.syncs ? bit(group.rule->slow_state()) : 0u);
-    hyper += group.rule->hyper_names.size();
-  }
-}
+      orthogonalizer_(matmul_.get(), threads),
+      staging_(codecs) {}
 
 // Lists the tensors that have a gradient. Changes nothing that outlives the step.
 void Stepper::collect(const StepSettings& settings) {
-  unscale_ = float(1 / settings.grad_scale);
+  unscale_ = 1 / settings.grad_scale;
   clip_ = 1;
+  seed_ = settings.seed;
   items_.clear();
   matrices_.clear();
   total_ = blocks_ = rows_ = 0;
+  staged_ = false;
   for (Tensor& tensor : tensors_.all()) {
     if (!tensor.args.grad) continue;
-    const Group& group = groups_[size_t(tensor.group)];
-    items_.push_back({&tensor, &group, total_, tensor.length, blocks_, 0, {}, nullptr, NAN, NAN, NAN});
+    const Group& group = group_of(tensor);
+    const bool staged = needs_staging(tensor.format);
+    items_.push_back(
+        {&tensor, &group, total_, tensor.length, blocks_, 0, {}, staged, nullptr, NAN, NAN, NAN});
+    staged_ |= staged || (group.rule->orthogonalization && items_.back().in_double());
     if (group.rule->orthogonalization && tensor.length > 0)
       matrices_.push_back(
           {items_.size() - 1, tensor.length, tensor.shape, group.rule->orthogonalization(group.hyper)});
@@ -63,7 +49,7 @@ bool Stepper::plan(const double* hyper, const StepSettings& settings, size_t* by
   read_groups(hyper);
   collect(settings);
   if (!reserve_scratch(settings, bytes_wanted) || !ensure_states(settings, bytes_wanted)) return false;
-  prepare(settings);
+  prepare_items(settings);
   return true;
 }
 
@@ -78,7 +64,7 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   }
   if (!ensure_states(settings, &outcome.bytes_wanted)) return outcome;
   outcome.bytes_wanted = 0;
-  prepare(settings);
+  prepare_items(settings);
   run(settings);
   outcome.applied = true;
   if (settings.diagnostics && outcome.grad_norm < 0) {
@@ -89,36 +75,50 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   return outcome;
 }
 
-// A parameter's initial slow weights are the parameter itself.
-void Stepper::fill(Tensor& tensor, int state) const {
-  const Group& group = groups_[size_t(tensor.group)];
-  auto* const data = static_cast<float*>(tensor.args.states[state]);
-  if (state == group.rule->slow_state()) {
-    if (tensor.args.param && tensor.length)
-      std::memcpy(data, tensor.args.param, tensor.length * kElementBytes);
+// What a state holds before its tensor's first step. Slow weights and the master copy are the parameter
+// itself; slabs come zeroed, which is what a compensation and a remainder begin with.
+void Stepper::fill(Tensor& tensor, int state) {
+  const Group& group = group_of(tensor);
+  void* const data = tensor.args.states[state];
+  const size_t length = tensor.length;
+  if (length == 0) return;
+  if (state >= tensor.own_states) {
+    const bool copies = state == tensor.slow_state() || tensor.format.rounding == Rounding::kMaster;
+    if (!copies || !tensor.args.param) return;
+    if (tensor.format.param == DType::kF64) {
+      std::memcpy(data, tensor.args.param, length * sizeof(double));
+    } else {
+      const void* const extra =
+          state == tensor.slow_state() && tensor.extra() ? tensor.args.states[tensor.extra_state()] : nullptr;
+      widen_param(staging_.codecs(), tensor, extra, 0, length, static_cast<float*>(data));
+    }
     return;
   }
-  const float value = float(group.rule->initial(group.hyper, state));
-  if (value != 0) std::fill(data, data + tensor.length, value);  // slabs come zeroed
-}
-
-bool Stepper::create_states(const uint32_t* masks, const double* hyper, size_t* bytes_wanted) {
-  read_groups(hyper);
-  const Tensor* const first = tensors_.all().data();
-  return tensors_.ensure_states(
-      kElementBytes, [&](const Tensor& t) { return masks[&t - first]; },
-      [&](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
-}
-
-bool Stepper::ensure_states(const StepSettings& settings, size_t* bytes_wanted) {
-  const auto uses = [&](const Tensor& tensor) {
-    if (!tensor.args.grad) return 0u;
-    const Group& group = groups_[size_t(tensor.group)];
-    const bool slow = settings.lookahead != Lookahead::kOff;
-    return group.states | (slow ? bit(group.rule->slow_state()) : 0u);
-  };
-  return tensors_.ensure_states(
-      kElementBytes, uses, [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
+  const double value = group.rule->initial(group.hyper, state);
+  const float rounded = float(value);
+  switch (tensor.dtype_of(state)) {
+    case DType::kF32:
+      if (rounded != 0) std::fill_n(static_cast<float*>(data), length, rounded);
+      break;
+    case DType::kF64:
+      if (value != 0) std::fill_n(static_cast<double*>(data), length, value);
+      break;
+    case DType::kBlocks8: {
+      uint8_t code;
+      float scale;
+      staging_.codecs().to_blocks8(&rounded, 1, !(group.rule->non_negative >> state & 1), &code, &scale);
+      auto* const codes = static_cast<uint8_t*>(data);
+      std::fill_n(codes, length, code);
+      std::fill_n(reinterpret_cast<float*>(codes + scales_offset(length)),
+                  (length + kBlockElements - 1) / kBlockElements, scale);
+      break;
+    }
+    default: {
+      uint16_t half;
+      staging_.codecs().to_bf16(&rounded, 1, &half);
+      std::fill_n(static_cast<uint16_t*>(data), length, half);
+    }
+  }
 }
 
 // All memory of a step but the states.
@@ -134,14 +134,15 @@ bool Stepper::reserve_scratch(const StepSettings& settings, size_t* bytes_wanted
     errors_.resize(settings.diagnostics ? matrices_.size() : 0);
   } catch (const std::bad_alloc&) {
     *bytes_wanted =
-        blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(float) + items_.size() * sizeof(Coef);
+        blocks_ * kMaxSums * sizeof(double) + rows_ * sizeof(double) + items_.size() * sizeof(Coef);
     return false;
   }
+  if (staged_ && !staging_.reserve(threads_, bytes_wanted)) return false;
   return orthogonalizer_.reserve(&matrices_, bytes_wanted);
 }
 
 // Advances step counts and computes coefficients.
-void Stepper::prepare(const StepSettings& settings) {
+void Stepper::prepare_items(const StepSettings& settings) {
   coefs_.clear();
   uint64_t row = 0;
   const Tensor* last = nullptr;  // tensors in a row usually share group and step count, hence coefficients
@@ -150,26 +151,26 @@ void Stepper::prepare(const StepSettings& settings) {
     Tensor& tensor = *item.tensor;
     const Group& group = *item.group;
     const RuleInfo& rule = *group.rule;
+    const RuleMath& math = rule.math(item.in_double());
     ++tensor.step;
     const bool shared = rule.sums == 0 && !rule.orthogonalization && last && last->group == tensor.group &&
-                        last->step == tensor.step && std::equal(before, before + kMaxScalars, tensor.scalars);
+                        last->step == tensor.step &&
+                        (last->format.param == DType::kF64) == item.in_double() &&
+                        std::equal(before, before + kMaxScalars, tensor.scalars);
     if (!shared) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, before);
       std::copy(before, before + kMaxScalars, after);
       coefs_.emplace_back();
-      rule.f32.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
+      math.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
     if (rule.orthogonalization) {
-      const Shape& shape = tensor.shape;
-      const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
-      const double split = rule.orthogonalization(group.hyper).split;
-      rule.f32.fit(group.hyper, out / split, double(tensor.length) / out, coefs_.back().bytes);
+      const auto [out, in] = fit_of(group, tensor);
+      math.fit(group.hyper, out, in, coefs_.back().bytes);
     }
     last = &tensor;
     item.coef = uint32_t(coefs_.size() - 1);
-    if (group.syncs) item.sync = rule.sync(group.hyper, double(tensor.step));
-    if (settings.lookahead == Lookahead::kSync) item.sync = {true, true, settings.lookahead_alpha};
+    item.sync = sync_of(group, double(tensor.step), settings);
     if (!group.centralizes || !rule.centralizes(group.hyper, tensor.shape.ndim)) continue;
     item.means = means_.data() + row;
     row += tensor.shape.rows;

@@ -6,10 +6,13 @@
 
 extern "C" {
 const fo::RuleKernels* const* fo_kernels_scalar();
+const fo::Codecs* fo_codecs_scalar();
 const fo::GemmKernels* fo_gemm_scalar();
 #if defined(__x86_64__)
 const fo::RuleKernels* const* fo_kernels_avx2();
 const fo::RuleKernels* const* fo_kernels_avx512();
+const fo::Codecs* fo_codecs_avx2();
+const fo::Codecs* fo_codecs_avx512();
 const fo::GemmKernels* fo_gemm_avx2();
 const fo::GemmKernels* fo_gemm_avx512();
 #endif
@@ -72,11 +75,12 @@ std::vector<std::string> missing(const Cpu& cpu, const Feature (&features)[N]) {
 
 std::vector<Isa>* detect() {
   auto* found = new std::vector<Isa>;
-  found->push_back({"scalar", fo_kernels_scalar(), fo_gemm_scalar(), {}, false});
+  found->push_back({"scalar", fo_kernels_scalar(), fo_codecs_scalar(), fo_gemm_scalar(), {}, false});
 #if defined(__x86_64__)
   const Cpu cpu = read_cpu();
-  found->push_back({"avx2", fo_kernels_avx2(), fo_gemm_avx2(), missing(cpu, kAvx2), false});
-  found->push_back({"avx512", fo_kernels_avx512(), fo_gemm_avx512(), missing(cpu, kAvx512), false});
+  found->push_back({"avx2", fo_kernels_avx2(), fo_codecs_avx2(), fo_gemm_avx2(), missing(cpu, kAvx2), false});
+  found->push_back(
+      {"avx512", fo_kernels_avx512(), fo_codecs_avx512(), fo_gemm_avx512(), missing(cpu, kAvx512), false});
   Isa& avx512 = found->back();
   avx512.native_bf16 =
       avx512.missing.empty() && cpu.leaf7_1_eax & kAvx512Bf16 && avx512.gemm->bf16_native.tile;

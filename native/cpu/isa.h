@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/codecs.h"
 #include "../core/kernel.h"
 #include "gemm.h"
 
@@ -11,6 +12,7 @@ namespace fo {
 struct Isa {
   const char* name;
   const RuleKernels* const* kernels;  // dtype row by rule
+  const Codecs* codecs;
   const GemmKernels* gemm;
   std::vector<std::string> missing;  // what this machine lacks; empty: it can run
   bool native_bf16;                  // it can run gemm->bf16_native

@@ -1,5 +1,5 @@
 // The loop over one tensor. Compiled once per instruction set: -DFO_ISA=scalar|avx2|avx512 picks the vector
-// type V. Everything here has internal linkage but the table at the end: a weak symbol compiled with AVX-512
+// types. Everything here has internal linkage but the table at the end: a weak symbol compiled with AVX-512
 // could be the copy a linker keeps for all (scripts/check-symbols.js).
 #include "../core/dtypes.h"
 #include "../core/kernel.h"
@@ -9,29 +9,31 @@
 namespace {
 
 using FO_ISA::first;
-using FO_ISA::Sum;
-using FO_ISA::V;
 
-template <class P, class G, class S>
+template <class Vector, class RunningSum>
 struct Row {
-  using Real = P;  // what is computed in
-  using Param = P;
-  using Grad = G;
-  using State = S;
+  using V = Vector;
+  using Sum = RunningSum;
+  using Real = typename V::Real;  // what is stored and computed in
 };
 
 template <class Rule, class Row>
 using CoefOf = typename Rule::template Coef<typename Row::Real>;
 
 // A gradient's factors, a vector each.
+template <class V>
 struct GradFactors {
+  using Real = typename V::Real;
   V unscale, clip, shift;
-  explicit GradFactors(const fo::GradArgs& g) : unscale(g.unscale), clip(g.clip), shift(g.shift) {}
+  explicit GradFactors(const fo::GradArgs& g)
+      : unscale(Real(g.unscale)), clip(Real(g.clip)), shift(Real(g.shift)) {}
 };
 
 // One vector's worth of a tensor: everything the rule reads and writes at some position.
 template <class Rule, class Row, int M>
 struct Lanes {
+  using V = typename Row::V;
+  using Real = typename Row::Real;
   static constexpr int kStates = Rule::kStates;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
   static constexpr bool written(int k, bool measuring) {
@@ -40,15 +42,15 @@ struct Lanes {
 
   // The tensor's streams, from its first element on.
   struct Streams {
-    typename Row::Param* p;
-    const typename Row::Grad* g;
-    typename Row::State* s[kStates + 1];  // the last are the slow weights, where there are any
+    Real* p;
+    const Real* g;
+    Real* s[kStates + 1];  // the last are the slow weights, where there are any
 
     Streams(const fo::TensorArgs& tensor, size_t begin) {
-      p = static_cast<typename Row::Param*>(tensor.param) + begin;
-      g = static_cast<const typename Row::Grad*>(tensor.grad) + begin;
+      p = static_cast<Real*>(tensor.param) + begin;
+      g = static_cast<const Real*>(tensor.grad) + begin;
       for (int k = 0; k < kStates; ++k)
-        if (used(k)) s[k] = static_cast<typename Row::State*>(tensor.states[k]) + begin;
+        if (used(k)) s[k] = static_cast<Real*>(tensor.states[k]) + begin;
     }
   };
 
@@ -61,12 +63,12 @@ struct Lanes {
     for (int k = 0; k < kStates; ++k)
       if (used(k)) x.s[k] = V::load(t.s[k] + i, n...);
   }
-  FO_FN V gradient(const Lanes& x, const GradFactors& f) {
+  FO_FN V gradient(const Lanes& x, const GradFactors<V>& f) {
     const V g = f.clip * (f.unscale * x.g);
     if constexpr (Rule::kCentralizes) return g - f.shift;
     return g;
   }
-  FO_FN void update(Lanes& x, const GradFactors& f, const CoefOf<Rule, Row>& c) {
+  FO_FN void update(Lanes& x, const GradFactors<V>& f, const CoefOf<Rule, Row>& c) {
     Rule::template update<M>(x.p, gradient(x, f), x.s, c);
   }
   template <class... Count>
@@ -85,11 +87,12 @@ struct Lanes {
 template <class Rule, class Row, int M>
 void update(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
             const void* coef) {
+  using V = typename Row::V;
   using L = Lanes<Rule, Row, M>;
   // Copies, not references: a float store could alias them, and every coefficient would be reloaded in the
   // loop.
   const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
-  const GradFactors f(grad);
+  const GradFactors<V> f(grad);
   const typename L::Streams t(tensor, begin);
 
   L x;
@@ -117,8 +120,10 @@ void update(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::
 }
 
 // Running sums: as many lanes on every instruction set, however many a vector has.
-template <int kCount>
+template <class Row, int kCount>
 struct Sums {
+  using V = typename Row::V;
+  using Sum = typename Row::Sum;
   static constexpr int kParts = fo::kSumLanes / V::N;
   Sum lanes[kCount][kParts];
 
@@ -158,10 +163,11 @@ struct Sums {
 template <class Rule, class Row, int M>
 void measure(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
              const void* coef, double* totals) {
+  using V = typename Row::V;
   using L = Lanes<Rule, Row, M>;
-  using S = Sums<Rule::kSums>;
+  using S = Sums<Row, Rule::kSums>;
   const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
-  const GradFactors f(grad);
+  const GradFactors<V> f(grad);
   const typename L::Streams t(tensor, begin);
   S sums;
   S::sweep(sums, count, [&](size_t i, typename S::Part part) FO_INLINE {
@@ -183,14 +189,15 @@ void measure(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
 template <class Rule, class Row, int M>
 void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo::GradArgs& grad,
              const void* coef, const fo::Extras& extras) {
+  using V = typename Row::V;
   using L = Lanes<Rule, Row, M>;
-  using S = Sums<fo::kObservedSums>;
+  using S = Sums<Row, fo::kObservedSums>;
   const CoefOf<Rule, Row> c = *static_cast<const CoefOf<Rule, Row>*>(coef);
-  const GradFactors f(grad);
+  const GradFactors<V> f(grad);
   const typename L::Streams t(tensor, begin);
-  const V alpha(extras.alpha);
+  const V alpha(typename Row::Real(extras.alpha));
   auto* const slow =
-      extras.sync ? static_cast<typename Row::State*>(tensor.states[Rule::kStates]) + begin : nullptr;
+      extras.sync ? static_cast<typename Row::Real*>(tensor.states[Rule::kStates]) + begin : nullptr;
   const bool watch = extras.sums;
   S sums;
   // Calls add(sum, what is squared) for one vector.
@@ -210,8 +217,8 @@ void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
     add(fo::kParamSquares, before);
   };
   const auto nothing = [](int, V) FO_INLINE {};
-  // Some squares are added up in float before they join a sum in double: converting each would take longer
-  // than the memory.
+  // Some squares are added up in what is computed in before they join a sum in double: converting each float
+  // would take longer than the memory.
   constexpr int kParts = S::kParts, kGroup = 8;
   size_t i = 0;
   for (; watch && i + kGroup * fo::kSumLanes <= count; i += kGroup * fo::kSumLanes) {
@@ -225,7 +232,7 @@ void observe(const fo::TensorArgs& tensor, size_t begin, size_t count, const fo:
       }
     }
     for (int sum = 0; sum < fo::kObservedSums; ++sum)
-      for (int part = 0; part < kParts; ++part) Sum::add(sums.lanes[sum][part], squares[sum][part]);
+      for (int part = 0; part < kParts; ++part) Row::Sum::add(sums.lanes[sum][part], squares[sum][part]);
   }
   S::sweep(sums, count - i, [&](size_t j, typename S::Part part) FO_INLINE {
     const auto add = [&](int sum, V a) FO_INLINE { part.square(sum, a); };
@@ -262,7 +269,7 @@ constexpr fo::MeasureKernel measure_kernel() {
 template <class Row>
 constexpr fo::RuleKernels kRules[] = {FO_RULES(FO_ENTRY) FO_HELPERS(FO_ENTRY)};
 
-#define FO_ROW(name, P, G, S) kRules<Row<P, G, S>>,
+#define FO_ROW(name, V, Sum) kRules<Row<FO_ISA::V, FO_ISA::Sum>>,
 constexpr const fo::RuleKernels* kRows[] = {FO_DTYPE_ROWS(FO_ROW)};
 
 }  // namespace

@@ -109,15 +109,15 @@ class Device {
   virtual void launch_graph(GraphHandle, StreamHandle) = 0;
   virtual void destroy_graph(GraphHandle) noexcept = 0;
 
-  // Products. Throws Fault with what was tried when there is no cuBLAS. `workspace` of each stream is the
-  // device's own; results do not depend on the stream.
+  // Products. Throws Fault with what was tried when there is no cuBLAS. The workspace of each stream is the
+  // device's own and allocated by the first product on it; results do not depend on the stream.
   virtual void gemm(const Gemm&, StreamHandle) = 0;
 
   // Throws a sticky fault of work that has failed, if there is one by now; waits for nothing.
   virtual void check() = 0;
 };
 
-// What this machine has, or why it has none.
+// What this machine has, or why it has none. Reasons are parts of a sentence, without its full stop.
 struct Presence {
   std::string reason;  // empty: devices can be used
   std::string driver;  // "13.0"; empty: there is none

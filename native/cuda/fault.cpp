@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <utility>
 
 #include "device.h"
@@ -8,7 +7,7 @@ namespace {
 
 std::string sentence(const std::string& call, int code, const std::string& name, const std::string& detail) {
   const std::string failed = call + " failed with " + name + " (" + std::to_string(code) + ")";
-  return detail.empty() ? failed + "." : failed + ": " + detail;
+  return failed + (detail.empty() ? "." : ": " + detail + (detail.back() == '.' ? "" : "."));
 }
 
 }  // namespace

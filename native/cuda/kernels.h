@@ -21,7 +21,7 @@ constexpr int kFlavors = 4;
 Flavor flavor_of(Format format);
 
 // Slots that fit into the arguments of a launch. More lie in device memory.
-constexpr int kInlineSlots = 24;
+constexpr int kInlineSlots = 16;
 
 // The step counts of the tensors that share a group and a history, on the device. `advance` computes what the
 // next step needs from it; the step's last launch makes it true, unless the step is skipped.
@@ -36,14 +36,19 @@ struct Clock {
 
 // What a whole optimizer has on the device besides.
 struct Control {
-  uint64_t applied;        // steps so far: the schedules' clock
-  uint64_t first_row;      // the step that row 0 belongs to; rows that are past the end repeat the last
-  uint32_t rows, hypers;   // doubles in a row
-  float unscale;           // 1 / gradScale; the caller's own in `scale` wins
-  float alpha;             // of a Lookahead around the optimizer
-  uint32_t lookahead_k;    // 0: none
-  uint32_t lookahead_now;  // steps it has counted
+  uint64_t applied;           // steps so far: the schedules' clock
+  uint64_t first_row;         // the step that row 0 belongs to; rows that are past the end repeat the last
+  uint32_t rows, hypers;      // doubles in a row
+  float unscale;              // 1 / gradScale; the caller's own in `scale` wins
+  float alpha;                // of a Lookahead around the optimizer
+  double unscale64, alpha64;  // the same for float64
+  uint32_t lookahead_k;       // 0: none
+  uint32_t lookahead_now;     // steps it has counted
+  uint64_t serial;            // of the last step that was begun: says which outcome is its own
 };
+
+// Outcomes lie in a ring: a step's is at its serial modulo this.
+constexpr uint32_t kOutcomes = 64;
 
 struct AdvanceArgs {
   Control* control;
@@ -51,7 +56,7 @@ struct AdvanceArgs {
   uint32_t clock_count;
   const double* rows;
   Slot* slots;
-  const double* shapes;  // out and in of each slot's matrix, for Muon; null: none
+  const double* shapes;  // what fit() takes, out and in, of each slot; null: no Muon
   const float* scale;    // the caller's loss scale on the device; null: control->unscale
 };
 
@@ -63,9 +68,10 @@ struct PassArgs {
   uint32_t last;      // this launch ends the step: writes the outcome and moves the clocks on
   const Slot* slots;  // null: inline_slots
 
-  // Sums a chunk has of its class's first pass, kMaxSums floats each; an observing update writes its own.
-  float* partials;
-  float* observed;  // null: none asked for
+  // Sums of a class's first pass, kMaxSums for each of its chunks; an observing update writes its own.
+  // Floats; doubles of kDouble. The squares' launch writes one float a chunk.
+  void* partials;
+  void* observed;  // null: none asked for
 
   // Squares of all gradients of the step, a float a chunk, in the order of tensors; null: not measured.
   const float* grad_partials;
@@ -75,17 +81,23 @@ struct PassArgs {
   uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
   const float* found_inf;  // the caller's own flag on the device; null: none
 
-  Outcome* outcome;  // null: nobody asks
-  uint64_t serial;
-  Control* control;  // null: the host keeps count
+  Outcome* outcomes;  // the ring; null: nobody asks
+  uint64_t serial;    // the host's, where there is no control
+  Control* control;   // null: the host keeps count
   Clock* clocks;
   uint32_t clock_count;
+
+  // Given to the squares' launch, whose first block then does the work of `advance` (the unscaling of squares
+  // is that of `control` or `scale`, not the slots'). Null rows: it is done already, or the host has done it.
+  const double* rows;
+  const double* shapes;
+  const float* scale;
 
   Slot inline_slots[kInlineSlots];
 };
 static_assert(sizeof(PassArgs) <= 4096, "arguments of a launch");
 
-// The means of gradient rows (see TensorRow::means, which is written here).
+// The means of gradient rows, unscaled but not clipped, which go to TensorRow::means.
 struct MeansArgs {
   const TensorRow* tensors;
   uint32_t tensor_count;
@@ -99,10 +111,10 @@ struct MeansArgs {
 const Kernel* update_kernel(int rule, int mode, Flavor flavor);   // PassArgs
 const Kernel* observe_kernel(int rule, int mode, Flavor flavor);  // PassArgs: the same, and sums of squares
 const Kernel* measure_kernel(int rule, int mode, Flavor flavor);  // PassArgs: a norm rule's first pass
-const Kernel* squares_kernel();            // PassArgs of all tensors: writes `partials`,
-                                           // one float a chunk, of unscaled gradients
-const Kernel* means_kernel();              // MeansArgs
-const Kernel* advance_kernel();            // AdvanceArgs, one block
-std::vector<const Kernel*> all_kernels();  // for tests and reports
+// PassArgs of all tensors. `doubles`: one that can read float64 as well.
+const Kernel* squares_kernel(bool doubles = false);
+const Kernel* means_kernel(bool doubles = false);  // MeansArgs, likewise
+const Kernel* advance_kernel();                    // AdvanceArgs, one block
+std::vector<const Kernel*> all_kernels();          // for tests and reports
 
 }  // namespace fo::cuda

@@ -13,20 +13,23 @@ namespace fo::cuda {
 constexpr uint32_t kChunk = 16384;
 constexpr int kMaxWholeHypers = 12;
 
+// A tensor's streams: bits of TensorRow::vectors.
+enum Stream { kParamStream, kGradStream, kExtraStream, kFirstState };
+
 struct alignas(16) TensorRow {
   void* param;
   const void* grad;
   void* states[kMaxStates];
-  void* extra;         // master, compensation or remainder
-  const float* means;  // of the gradient's rows, for centralization; null: none
+  void* extra;  // master, compensation or remainder
+  void* means;  // of the gradient's rows, for centralization, floats or (float64) doubles; null: none
   uint64_t length;
   uint64_t columns;              // of a row, where there are means
   uint32_t slot;                 // of its coefficients
-  uint32_t key;                  // of its stochastic rounding
+  uint32_t key;                  // of its stochastic rounding: seed * 0x9e3779b1 ^ the tensor's number
   uint32_t first_chunk, chunks;  // in the list of its class
   Format format;
   uint16_t ndim;
-  uint16_t vectors;  // bit k: stream k (param, grad, extra, states...) may be accessed 16 bytes at a time
+  uint16_t vectors;  // bit k: stream k may be accessed 16 bytes at a time
 };
 
 struct Chunk {
@@ -36,11 +39,13 @@ struct Chunk {
 // Coefficients of all tensors that share group, step count and (Muon) shape.
 struct alignas(16) Slot {
   unsigned char coef[kMaxCoefBytes];
-  float unscale;                 // negative to maximize
-  float alpha;                   // of slow weights
-  uint32_t sync;                 // weights meet the slow ones
-  uint32_t step;                 // low bits, for stochastic rounding
-  float whole[kMaxWholeHypers];  // a norm rule's hyper-parameters, as whole() takes them
+  float unscale;              // negative to maximize
+  float alpha;                // of slow weights
+  uint32_t sync;              // weights meet the slow ones
+  uint32_t step;              // low bits, for stochastic rounding
+  double unscale64, alpha64;  // the same for float64
+  // A norm rule's hyper-parameters as whole() takes them, in the precision of its coefficients.
+  alignas(8) unsigned char whole[kMaxWholeHypers * sizeof(double)];
 };
 
 // What a step decided, in memory that host and device share.

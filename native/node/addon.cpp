@@ -1,6 +1,7 @@
 // What the addon exports; lib/native.ts holds the same contract in types.
 #include <napi.h>
 
+#include "../core/formats.h"
 #include "../core/rule_table.h"
 #include "../cpu/cores.h"
 #include "../cpu/isa.h"
@@ -18,7 +19,8 @@ Napi::Array List(Napi::Env env, const std::vector<T>& values) {
   return list;
 }
 
-// rules: { adamw: { hyper: [...], states: [...], scalars: [...] }, ... } in the registry's order
+// rules: { adamw: { hyper: [...], states: [...], scalars: [...], norms, blocks8 }, ... } in the registry's
+// order
 Napi::Object Rules(Napi::Env env) {
   auto rules = Napi::Object::New(env);
   for (const fo::RuleInfo& rule : fo::rule_table()) {
@@ -28,9 +30,38 @@ Napi::Object Rules(Napi::Env env) {
     row.Set("states", List(env, rule.state_names));
     row.Set("scalars", List(env, rule.scalar_names));
     row.Set("norms", rule.sums > 0);
+    row.Set("blocks8", rule.blocks8);
     rules.Set(rule.name, row);
   }
   return rules;
+}
+
+template <size_t N>
+Napi::Array Names(Napi::Env env, const char* const (&names)[N]) {
+  return List(env, std::vector<const char*>(names, names + N));
+}
+
+// extraStates: { master: "master", kahan: "compensation", ... }: the state that a rounding keeps
+Napi::Object ExtraStates(Napi::Env env) {
+  auto names = Napi::Object::New(env);
+  for (int i = 0; i < fo::kRoundings; ++i)
+    if (const char* const name = fo::extra_name(fo::Rounding(i))) names.Set(fo::kRoundingNames[i], name);
+  return names;
+}
+
+// formats: [[param, grad, state, rounding], ...]: all there are, in numbers of `dtypes` and `roundings`
+Napi::Array Formats(Napi::Env env) {
+  auto list = Napi::Array::New(env);
+  const int d = fo::kDTypes;
+  for (int i = 0; i < d * d * d * fo::kRoundings; ++i) {
+    const int codes[] = {i / (d * d * fo::kRoundings), i / (d * fo::kRoundings) % d, i / fo::kRoundings % d,
+                         i % fo::kRoundings};
+    const fo::Format format{fo::DType(codes[0]), fo::DType(codes[1]), fo::DType(codes[2]),
+                            fo::Rounding(codes[3])};
+    if (fo::is_supported(format, true))
+      list.Set(list.Length(), List(env, std::vector<int>(codes, codes + 4)));
+  }
+  return list;
 }
 
 // isas: [{ name, missing: [...] }, ...] from the plainest to the widest
@@ -58,6 +89,10 @@ Napi::Value Cores(const Napi::CallbackInfo& info) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   fo::StayLoaded();
   exports.Set("rules", Rules(env));
+  exports.Set("dtypes", Names(env, fo::kDTypeNames));
+  exports.Set("roundings", Names(env, fo::kRoundingNames));
+  exports.Set("extraStates", ExtraStates(env));
+  exports.Set("formats", Formats(env));
   exports.Set("isas", Isas(env));
   exports.Set("cores", Napi::Function::New(env, Cores, "cores"));
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));

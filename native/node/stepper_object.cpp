@@ -5,58 +5,51 @@
 #include <utility>
 #include <vector>
 
-#include "../cpu/cpu_matmul.h"
-#include "../cpu/isa.h"
 #include "buffer_pin.h"
 #include "refuse.h"
 
 namespace fo {
 namespace {
 
-// Float32Array -> its memory. False: another type or length, for instance a detached buffer.
-bool Floats(Napi::Env env, napi_value value, size_t length, void** data, napi_value* buffer = nullptr) {
-  napi_typedarray_type type;
-  size_t actual = 0;
-  return napi_get_typedarray_info(env, value, &type, &actual, data, buffer, nullptr) == napi_ok &&
-         type == napi_float32_array && actual == length;
+// A number of an enum with `count` values.
+template <class Enum>
+bool ReadEnum(const Napi::Value& value, int count, Enum* result) {
+  const int number = value.IsNumber() ? value.ToNumber().Int32Value() : -1;
+  *result = Enum(number);
+  return number >= 0 && number < count;
 }
 
 }  // namespace
 
 Napi::Function StepperObject::Define(Napi::Env env) {
+#define FO_METHOD(name, Method) InstanceMethod(name, &StepperObject::Call<&StepperObject::Method>)
   return DefineClass(
       env, "Stepper",
-      {InstanceMethod("addGroup", &StepperObject::AddGroup), InstanceMethod("add", &StepperObject::Add),
-       InstanceMethod("bind", &StepperObject::Bind), InstanceMethod("step", &StepperObject::Step),
-       InstanceMethod("stepAsync", &StepperObject::StepAsync),
-       InstanceMethod("stateBuffer", &StepperObject::StateBuffer),
-       InstanceMethod("settle", &StepperObject::Settle), InstanceMethod("reports", &StepperObject::Reports),
-       InstanceMethod("progress", &StepperObject::Progress),
-       InstanceMethod("usedStates", &StepperObject::UsedStates),
-       InstanceMethod("createStates", &StepperObject::CreateStates),
-       InstanceMethod("restore", &StepperObject::Restore),
-       InstanceMethod("stateBytes", &StepperObject::StateBytes),
-       InstanceMethod("dispose", &StepperObject::Dispose)});
+      {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
+       FO_METHOD("step", Step), FO_METHOD("stepAsync", StepAsync), FO_METHOD("stateBuffer", StateBuffer),
+       FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait),
+       FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates),
+       FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore),
+       FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+#undef FO_METHOD
 }
 
-// new Stepper(rules, isa, threads)
+// new Stepper(rules, ...what its backend takes)
 StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepperObject>(info) {
   const auto names = info[0].As<Napi::Array>();
   std::vector<const RuleInfo*> rules;
   for (uint32_t i = 0; i < names.Length(); ++i)
     rules.push_back(find_rule(names.Get(i).ToString().Utf8Value().c_str()));
-  const Isa* const isa = find_isa(info[1].ToString().Utf8Value());
-  if (std::count(rules.begin(), rules.end(), nullptr) > 0 || !isa || !isa->missing.empty()) {
-    Refuse(info.Env(), "no such rule or instruction set");
-    return;
-  }
-  const int threads = std::max(1, info[2].ToNumber().Int32Value());
-  stepper_ = std::make_shared<Stepper>(std::move(rules), isa->kernels, threads,
-                                       std::make_unique<CpuMatmul>(*isa, threads));
+  if (std::count(rules.begin(), rules.end(), nullptr) == 0) backend_ = make_backend(info, std::move(rules));
+  if (backend_)
+    stepper_ = backend_->stepper;
+  else
+    Refuse(info.Env(), "no such rule or backend");
 }
 
 void StepperObject::Finalize(Napi::BasicEnv env) {
   stepper_.reset();
+  backend_.reset();
   AccountMemory(env);
 }
 
@@ -87,7 +80,7 @@ Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// add(length, [ndim, rows, cols, outputsAreColumns], group) -> index
+// add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
@@ -98,32 +91,45 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   const size_t length = size(info[0]);
   if (group >= stepper_->groups() || shape.rows * shape.cols != length)
     return Refuse(info.Env(), "no such group, or a shape of another size");
-  return Napi::Number::New(info.Env(), stepper_->tensors().add(length, shape, int(group),
-                                                               stepper_->rule_of(group).scalar_initial));
+  const auto codes = info[3].As<Napi::Array>();
+  Format format;
+  const bool known = ReadEnum(codes.Get(0u), kDTypes, &format.param) &&
+                     ReadEnum(codes.Get(1u), kDTypes, &format.state) &&
+                     ReadEnum(codes.Get(2u), kRoundings, &format.rounding);
+  format.grad = format.param;
+  if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
+    return Refuse(info.Env(), "no such format");
+  const uint32_t key = info[4].ToNumber().Uint32Value();
+  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key));
 }
 
-// bind([index, data, grad | null, ...]) -> undefined, or [first, second, gradOfFirst] of two that share
-// memory
+// bind([index, data, grad | null, dtype of the gradient, ...]) -> undefined, or [first, second, gradOfFirst]
+// of two that share memory
 Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!Usable(env)) return env.Undefined();
   TensorList& tensors = stepper_->tensors();
   const auto list = info[0].As<Napi::Array>();
-  for (uint32_t i = 0, n = list.Length(); i + 2 < n; i += 3) {
+  for (uint32_t i = 0, n = list.Length(); i + 3 < n; i += 4) {
     const Napi::HandleScope scope(env);
     const uint32_t index = list.Get(i).ToNumber().Uint32Value();
     if (index >= tensors.all().size()) return Refuse(env, "no such tensor");
-    const size_t length = tensors.all()[index].length;
+    const Tensor& tensor = tensors.all()[index];
+    Format format = tensor.format;
     void *data = nullptr, *grad = nullptr;
     const Napi::Value grad_value = list.Get(i + 2);
     const bool has_grad = !grad_value.IsNull();
-    if (!Floats(env, list.Get(i + 1), length, &data) || (has_grad && !Floats(env, grad_value, length, &grad)))
-      return Refuse(env, "a Float32Array of the tensor's length is expected");
+    if (!ReadEnum(list.Get(i + 3), kDTypes, &format.grad) ||
+        !is_supported(format, stepper_->rule_of(size_t(tensor.group)).blocks8))
+      return Refuse(env, "no such format");
+    if (!backend_->memory_of(env, list.Get(i + 1), format.param, tensor.length, &data) ||
+        (has_grad && !backend_->memory_of(env, grad_value, format.grad, tensor.length, &grad)))
+      return Refuse(env, "memory of the tensor's dtype and length is expected");
     // An empty array may have no address; it still counts as a gradient.
-    static float nothing;
-    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr);
+    static double nothing;
+    tensors.bind(int(index), data, has_grad ? (grad ? grad : &nothing) : nullptr, format.grad);
   }
-  const Conflict conflict = tensors.check(Stepper::kElementBytes);
+  const Conflict conflict = tensors.check();
   if (!conflict) return env.Undefined();
   auto result = Napi::Array::New(env, 3);
   result.Set(0u, conflict.first);
@@ -140,13 +146,29 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
                              StepSettings* settings) {
   if (!Usable(info.Env())) return false;
   const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
-  if (!HasRows(rows) || given.ElementLength() < 6 || info[2].As<Napi::Float64Array>().ElementLength() < 4) {
+  const size_t row = stepper_->hyper_count();
+  const size_t count = given.ElementLength() < 14 ? 0 : size_t(given[8]);
+  if (count == 0 || rows.ElementLength() < row * count ||
+      info[2].As<Napi::Float64Array>().ElementLength() < 5) {
     Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
     return false;
   }
-  hyper->assign(rows.Data(), rows.Data() + stepper_->hyper_count());
-  *settings = {given[0], given[1], NonFinite(int(given[2])), given[3] != 0, Lookahead(int(given[4])),
-               given[5]};
+  hyper->assign(rows.Data(), rows.Data() + row * count);
+  const auto whole = [&](uint32_t i) { return uint64_t(given[i]); };
+  *settings = {given[0],
+               given[1],
+               NonFinite(int(given[2])),
+               given[3] != 0,
+               Lookahead(int(given[4])),
+               given[5],
+               uint32_t(whole(6)),
+               given[7] != 0,
+               uint32_t(count),
+               whole(9),
+               whole(10),
+               whole(11),
+               uint32_t(whole(12)),
+               uint32_t(whole(13))};
   return true;
 }
 
@@ -157,6 +179,7 @@ void Write(const StepOutcome& outcome, Napi::Float64Array array) {
   array[1] = double(outcome.bytes_wanted);
   array[2] = outcome.bad_tensor;
   array[3] = outcome.grad_norm;
+  array[4] = double(outcome.pending);
 }
 
 }  // namespace
@@ -172,7 +195,7 @@ Napi::Value StepperObject::Step(const Napi::CallbackInfo& info) {
 }
 
 struct StepperObject::AsyncStep {
-  std::shared_ptr<Stepper> stepper;
+  std::shared_ptr<StepperBase> stepper;
   std::shared_ptr<bool> busy;
   std::vector<std::shared_ptr<void>> pins;
   std::vector<double> hyper;
@@ -229,6 +252,19 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
   return Napi::Value(env, promise);
 }
 
+// done(serial) -> whether a pending step is
+Napi::Value StepperObject::Done(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), stepper_->done(uint64_t(info[0].ToNumber().Int64Value())));
+}
+
+// wait(serial, outcome): fills `outcome` with what a pending step has come to
+Napi::Value StepperObject::Wait(const Napi::CallbackInfo& info) {
+  if (Usable(info.Env()))
+    Write(stepper_->wait(uint64_t(info[0].ToNumber().Int64Value())), info[1].As<Napi::Float64Array>());
+  return info.Env().Undefined();
+}
+
 // settle(outcome): fills `outcome` with what the last stepAsync() did
 Napi::Value StepperObject::Settle(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
@@ -252,6 +288,7 @@ Napi::Value StepperObject::Reports(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Dispose(const Napi::CallbackInfo& info) {
   if (Usable(info.Env())) {
     stepper_.reset();
+    backend_->stepper.reset();
     AccountMemory(info.Env());
   }
   return info.Env().Undefined();

@@ -1,13 +1,34 @@
 #pragma once
-// The Stepper class that lib/native.ts types: reads arguments, checks, calls fo::Stepper. No arithmetic here.
+// The Stepper class that lib/native.ts types: reads arguments, checks, calls a stepper of the addon's
+// backend. No arithmetic here.
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
-#include "../core/stepper.h"
+#include "../core/stepper_base.h"
 
 namespace fo {
+
+// What is different between backends: which stepper there is, and how JavaScript's arrays become memory.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // The memory of an argument of bind(). False: it has another dtype or length.
+  virtual bool memory_of(Napi::Env env, napi_value value, DType dtype, size_t length, void** data) const = 0;
+  // A state for JavaScript, which keeps `slab` alive; null when the runtime allows none.
+  virtual napi_value view(Napi::Env env, void* data, size_t bytes, DType dtype,
+                          std::shared_ptr<Slab> slab) const = 0;
+  // Runs a method, and throws in JavaScript what it throws here.
+  virtual Napi::Value run(Napi::Env, const std::function<Napi::Value()>& method) const { return method(); }
+
+  std::shared_ptr<StepperBase> stepper;
+};
+
+// Reads the arguments of `new Stepper` after the first, the rules; null when there is no such backend. Every
+// addon defines its own.
+std::unique_ptr<Backend> make_backend(const Napi::CallbackInfo& info, std::vector<const RuleInfo*> rules);
 
 class StepperObject : public Napi::ObjectWrap<StepperObject> {
  public:
@@ -16,6 +37,14 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   void Finalize(Napi::BasicEnv env) override;
 
  private:
+  using Method = Napi::Value (StepperObject::*)(const Napi::CallbackInfo&);
+  // A method as JavaScript calls it: by way of the backend.
+  template <Method method>
+  Napi::Value Call(const Napi::CallbackInfo& info) {
+    if (!backend_) return (this->*method)(info);
+    return backend_->run(info.Env(), [&] { return (this->*method)(info); });
+  }
+
   Napi::Value AddGroup(const Napi::CallbackInfo& info);
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Bind(const Napi::CallbackInfo& info);
@@ -23,6 +52,8 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   Napi::Value StepAsync(const Napi::CallbackInfo& info);
   Napi::Value StateBuffer(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);
+  Napi::Value Done(const Napi::CallbackInfo& info);
+  Napi::Value Wait(const Napi::CallbackInfo& info);
   Napi::Value Reports(const Napi::CallbackInfo& info);
   Napi::Value Progress(const Napi::CallbackInfo& info);
   Napi::Value UsedStates(const Napi::CallbackInfo& info);
@@ -42,7 +73,8 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   void AccountMemory(Napi::BasicEnv env);
 
   struct AsyncStep;
-  std::shared_ptr<Stepper> stepper_;
+  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<StepperBase> stepper_;
   std::shared_ptr<StepOutcome> settled_;  // what the last asynchronous step did
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
   std::vector<double> hyper_;

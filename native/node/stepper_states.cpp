@@ -8,26 +8,24 @@
 
 namespace fo {
 
-// stateBuffer(index, state) -> ArrayBuffer over the state's own memory, or undefined where there is none yet
+// stateBuffer(index, state) -> a view of the state's own memory, or undefined where there is none yet.
+// A rule's own states come first, then the slow weights, then what the rounding keeps. Of 8-bit states it
+// holds the codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them.
 Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Tensor* const tensor = TensorAt(info, 0);
   const uint32_t k = info[1].ToNumber().Uint32Value();
   if (!tensor || k >= kMaxStates || !tensor->args.states[k]) return env.Undefined();
-  auto* const keep = new std::shared_ptr<Slab>(tensor->slabs[k]);
-  napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(
-      env, tensor->args.states[k], tensor->length * Stepper::kElementBytes,
-      [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Slab>*>(hint); }, keep, &buffer);
-  if (status == napi_ok) return Napi::Value(env, buffer);
-  delete keep;
-  return Refuse(env, "this runtime does not allow views of native memory");
+  const napi_value view = backend_->view(env, tensor->args.states[k], tensor->bytes_of(int(k)),
+                                         tensor->dtype_of(int(k)), tensor->slabs[k]);
+  return view ? Napi::Value(env, view) : Refuse(env, "this runtime does not allow views of native memory");
 }
 
 // progress(index) -> [step, bit mask of the states that exist, ...scalars]
 Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
   const Tensor* const tensor = TensorAt(info, 0);
   if (!tensor) return info.Env().Undefined();
+  stepper_->catch_up();
   const size_t scalars = stepper_->rule_of(size_t(tensor->group)).scalar_names.size();
   auto result = Napi::Array::New(info.Env(), 2 + scalars);
   result.Set(0u, double(tensor->step));
@@ -36,16 +34,15 @@ Napi::Value StepperObject::Progress(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// usedStates(group, hyperRow) -> bit mask of the states its tensors have under these hyper-parameters
+// usedStates(index, hyperRow) -> bit mask of the states the tensor has under its group's hyper-parameters,
+// slow weights of a rule of its own and what its rounding keeps included
 Napi::Value StepperObject::UsedStates(const Napi::CallbackInfo& info) {
-  if (!Usable(info.Env())) return info.Env().Undefined();
-  const uint32_t group = info[0].ToNumber().Uint32Value();
+  const Tensor* const tensor = TensorAt(info, 0);
+  if (!tensor) return info.Env().Undefined();
   const auto row = info[1].As<Napi::Float64Array>();
-  if (group >= stepper_->groups() || row.ElementLength() < stepper_->rule_of(group).hyper_names.size())
-    return Refuse(info.Env(), "no such group, or its row is too short");
-  const RuleInfo& rule = stepper_->rule_of(group);
-  const unsigned slow = rule.sync(row.Data(), 1).keeps ? 1u << rule.slow_state() : 0u;
-  return Napi::Number::New(info.Env(), rule.uses(rule.mode(row.Data())) | slow);
+  if (row.ElementLength() < stepper_->rule_of(size_t(tensor->group)).hyper_names.size())
+    return Refuse(info.Env(), "the row of hyper-parameters is too short");
+  return Napi::Number::New(info.Env(), stepper_->used_states(*tensor, row.Data()));
 }
 
 // createStates(masks, hyper) -> 0, or the bytes that could not be had
@@ -66,6 +63,7 @@ Napi::Value StepperObject::CreateStates(const Napi::CallbackInfo& info) {
 Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
   const Tensor* const tensor = TensorAt(info, 0);
   if (!tensor) return info.Env().Undefined();
+  stepper_->catch_up();
   const auto scalars = info[3].As<Napi::Array>();
   double values[kMaxScalars] = {};
   const std::vector<double>& initial = stepper_->rule_of(size_t(tensor->group)).scalar_initial;
@@ -73,7 +71,7 @@ Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < std::min<uint32_t>(kMaxScalars, scalars.Length()); ++i)
     values[i] = scalars.Get(i).ToNumber().DoubleValue();
   stepper_->tensors().restore(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int64Value(),
-                              info[2].ToNumber().Uint32Value(), values, Stepper::kElementBytes);
+                              info[2].ToNumber().Uint32Value(), values);
   AccountMemory(info.Env());
   return info.Env().Undefined();
 }

@@ -8,6 +8,8 @@ struct Adam : Rule {
   enum State { exp_avg, exp_avg_sq, max_exp_avg_sq, kStates };
   enum Mode { kPlain, kAmsgrad };
   static constexpr int kModes = 2;
+  static constexpr bool kBlocks8 = true;
+  static constexpr unsigned kNonNegative = bit(exp_avg_sq) | bit(max_exp_avg_sq);
   struct Hyper {
     double lr, beta1, beta2, eps, weight_decay, amsgrad;
   };

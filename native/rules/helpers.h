@@ -3,6 +3,7 @@
 #include "rule.h"
 
 struct Helper : Rule {
+  static constexpr bool kIsHelper = true;
   static constexpr int kStates = 0;
   struct Hyper {
     double value;

@@ -4,6 +4,7 @@
 
 struct Lion : Rule {
   enum State { exp_avg, kStates };
+  static constexpr bool kBlocks8 = true;
   struct Hyper {
     double lr, beta1, beta2, weight_decay, decouple_lr, max_lr;
   };

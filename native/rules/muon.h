@@ -14,7 +14,7 @@ struct Muon : Rule {
   static constexpr bool kOrthogonalizes = true;
   struct Hyper {
     double lr, momentum, nesterov, weight_decay, adjust_lr, split, ns_steps, ns_eps, ns_dtype, ns_form,
-        ns_coefficients[3 * kMaxTriples];
+        ns_coefficients[3 * kMaxTriples], cuda_mode, workspace_bytes;
   };
   template <class R>
   struct Coef {
@@ -23,10 +23,11 @@ struct Muon : Rule {
 
 #define FO_TRIPLE(i) "ns_coefficients." #i ".a", "ns_coefficients." #i ".b", "ns_coefficients." #i ".c"
   static constexpr const char* hyper_names[] = {
-      "lr",          "momentum",    "nesterov",    "weight_decay", "adjust_lr",  "split",      "ns_steps",
-      "ns_eps",      "ns_dtype",    "ns_form",     FO_TRIPLE(0),   FO_TRIPLE(1), FO_TRIPLE(2), FO_TRIPLE(3),
-      FO_TRIPLE(4),  FO_TRIPLE(5),  FO_TRIPLE(6),  FO_TRIPLE(7),   FO_TRIPLE(8), FO_TRIPLE(9), FO_TRIPLE(10),
-      FO_TRIPLE(11), FO_TRIPLE(12), FO_TRIPLE(13), FO_TRIPLE(14),  FO_TRIPLE(15)};
+      "lr",          "momentum",    "nesterov",    "weight_decay",   "adjust_lr",   "split",
+      "ns_steps",    "ns_eps",      "ns_dtype",    "ns_form",        FO_TRIPLE(0),  FO_TRIPLE(1),
+      FO_TRIPLE(2),  FO_TRIPLE(3),  FO_TRIPLE(4),  FO_TRIPLE(5),     FO_TRIPLE(6),  FO_TRIPLE(7),
+      FO_TRIPLE(8),  FO_TRIPLE(9),  FO_TRIPLE(10), FO_TRIPLE(11),    FO_TRIPLE(12), FO_TRIPLE(13),
+      FO_TRIPLE(14), FO_TRIPLE(15), "cuda_mode",   "workspace_bytes"};
 #undef FO_TRIPLE
   static constexpr const char* state_names[] = {"momentum_buffer"};
   static constexpr unsigned measure_writes(int) { return bit(momentum_buffer); }
@@ -44,8 +45,8 @@ struct Muon : Rule {
     return kind == kRmsToRms ? std::sqrt(out / in) : 1;
   }
   static Orthogonalization orthogonalization(const Hyper& h) {
-    return {int(h.ns_steps),   h.ns_eps,    h.ns_dtype != 0, int(h.ns_form),
-            h.ns_coefficients, kMaxTriples, int(h.split)};
+    return {int(h.ns_steps), h.ns_eps,     h.ns_dtype != 0,  int(h.ns_form),   h.ns_coefficients,
+            kMaxTriples,     int(h.split), int(h.cuda_mode), h.workspace_bytes};
   }
   template <class R>
   FO_HD void fit(const Hyper& h, double out, double in, Coef<R>& c) {

@@ -7,6 +7,8 @@
 struct NAdam : Rule {
   enum State { exp_avg, exp_avg_sq, kStates };
   static constexpr int kScalars = 1;
+  static constexpr bool kBlocks8 = true;
+  static constexpr unsigned kNonNegative = bit(exp_avg_sq);
   struct Hyper {
     double lr, beta1, beta2, eps, momentum_decay, weight_decay, decoupled_weight_decay;
   };

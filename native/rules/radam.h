@@ -6,6 +6,8 @@
 
 struct RAdam : Rule {
   enum State { exp_avg, exp_avg_sq, kStates };
+  static constexpr bool kBlocks8 = true;
+  static constexpr unsigned kNonNegative = bit(exp_avg_sq);
   enum Phase { kWait, kMomentumStep, kRectified };
   struct Hyper {
     double lr, beta1, beta2, eps, weight_decay, decoupled_weight_decay, rho_threshold, degenerate_to_sgd;

@@ -4,6 +4,7 @@
 #include "radam.h"
 
 struct Ranger : RAdam {
+  static constexpr bool kBlocks8 = false;
   enum Centralization { kNone, kAll, kConv };
   struct Hyper {
     double lr, beta1, beta2, eps, weight_decay, rho_threshold, k, alpha, gradient_centralization;

@@ -19,6 +19,9 @@ struct Orthogonalization {
   const double* coefficients;
   int triples;
   int split;  // equal parts of the output axis that are matrices of their own
+  // On a GPU: fo::cuda::MuonMode, and the bytes that all batches of a time may take.
+  int cuda_mode;
+  double workspace_bytes;
 };
 
 struct Sync {
@@ -42,6 +45,12 @@ struct Rule {
   static double initial(const H&, int) {
     return 0;
   }
+  // Whether it is an optimizer, or shares the loops only.
+  static constexpr bool kIsHelper = false;
+  // Whether states may be kept in 8 bits, and which of them (bits) are never negative: these have twice as
+  // many codes.
+  static constexpr bool kBlocks8 = false;
+  static constexpr unsigned kNonNegative = 0;
   // Per-tensor numbers kept in double beside the states.
   static constexpr int kScalars = 0;
 

@@ -28,19 +28,22 @@ FO_FN uint16_t to_bf16(float x) {
   return uint16_t((is_nan_bits(u) ? u | 0x400000 : rounded) >> 16);
 }
 
+// Both compute every case and then choose, which vectors can do.
 FO_FN float from_f16(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16, rest = uint32_t(h & 0x7fff) << 13;
-  if ((h & 0x7c00) == 0x7c00) return float_of(sign | 0x7f800000 | rest);  // infinity, NaN
   // Rebiasing by a product is exact, subnormal numbers included.
-  return float_of(bits_of(float_of(rest) * float_of(0x77800000)) | sign);  // 2^112
+  const uint32_t finite = bits_of(float_of(rest) * float_of(0x77800000));  // 2^112
+  return float_of(sign | (rest >= 0x0f800000 ? 0x7f800000 | rest : finite));
 }
 FO_FN uint16_t to_f16(float x) {
   const uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, rest = u & 0x7fffffff;
-  if (rest > 0x7f800000) return uint16_t(sign | 0x7e00);
-  if (rest >= 0x477ff000) return uint16_t(sign | 0x7c00);  // rounds to 65536 or more
+  const uint32_t normal = (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13;
   // Subnormal: adding 0.5 puts the last bit of the result where float32's last bit is.
-  if (rest < 0x38800000) return uint16_t(sign | (bits_of(float_of(rest) + 0.5f) - 0x3f000000));
-  return uint16_t(sign | (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13);
+  const uint32_t subnormal = bits_of(float_of(rest) + 0.5f) - 0x3f000000;
+  uint32_t magnitude = rest < 0x38800000 ? subnormal : normal;
+  magnitude = rest >= 0x477ff000 ? 0x7c00 : magnitude;  // rounds to 65536 or more
+  magnitude = rest > 0x7f800000 ? 0x7e00 : magnitude;
+  return uint16_t(sign | magnitude);
 }
 
 // Stochastic rounding. The key of a tensor's step; `high` is the upper half of the element's index.
@@ -64,7 +67,20 @@ FO_FN uint16_t to_bf16_stochastic(float x, uint32_t random) {
   return uint16_t((u + (random & 0xffff)) >> 16);
 }
 
-// A float32 as a bfloat16, rounded with ties away from zero, and what is left of its bits.
+// Kahan's summation in bfloat16. A parameter p became `next` in float32; `rest` holds what earlier roundings
+// lost, and then also what this one does. Returns the new parameter. An infinite one has nothing to lose.
+FO_FN bool is_finite_bits(uint32_t u) { return (u & 0x7f800000) != 0x7f800000; }
+FO_FN uint16_t add_kahan(float p, float next, uint16_t* rest) {
+  const float change = next - p, owed = from_bf16(*rest) + change;
+  const uint16_t sum = to_bf16(is_finite_bits(bits_of(change)) ? p + owed : next);
+  const float left = owed + (p - from_bf16(sum));
+  *rest = is_finite_bits(bits_of(left)) ? to_bf16(left) : uint16_t(0);
+  return sum;
+}
+
+// A float32 as a bfloat16, rounded with ties away from zero, and what is left of its bits. A NaN goes through
+// canonical() first: its payload could carry into the sign.
+FO_FN float canonical(float x) { return is_nan_bits(bits_of(x)) ? float_of(0x7fc00000) : x; }
 FO_FN uint16_t split_high(float x) { return uint16_t((bits_of(x) + 0x8000) >> 16); }
 FO_FN uint16_t split_low(float x) { return uint16_t(bits_of(x)); }
 FO_FN float join(uint16_t high, uint16_t low) {

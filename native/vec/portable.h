@@ -4,13 +4,16 @@
 #if defined(__CUDACC__)
 #define FO_FN static __host__ __device__ __forceinline__
 #define FO_HD static __host__ __device__ inline
+#define FO_MEMBER __host__ __device__ __forceinline__
 #define FO_INLINE
 #elif defined(_MSC_VER)
 #define FO_FN static __forceinline
 #define FO_HD static inline
+#define FO_MEMBER __forceinline
 #define FO_INLINE
 #else
 #define FO_FN static inline __attribute__((always_inline))
 #define FO_HD static inline
+#define FO_MEMBER inline __attribute__((always_inline))
 #define FO_INLINE __attribute__((always_inline))
 #endif

@@ -30,6 +30,10 @@ describe('command line', () => {
     ],
     [['--steps'], 'Expected --steps to have a value; --help lists the options.'],
     [['--steps', '1.5'], 'Expected --steps to be a whole number from 1 but received "1.5".'],
+    [
+      ['--state-dtype', 'int8'],
+      'Expected --state-dtype to be one of float32, bfloat16, 8bit but received "int8".',
+    ],
     [['--lr=-1'], 'Expected --lr to be a positive number but received "-1".'],
     [['--compare', '--lr', '1'], 'Expected --compare to be without --lr; --help lists the options.'],
     [['200'], 'Unexpected argument "200"; options look like this: npm run demo -- --steps 200'],
@@ -88,6 +92,7 @@ function installed(): boolean {
       optimizer: 'AdamW',
       steps: 8,
       parameters: 813_824,
+      stateBytes: 2 * 4 * 813_824,
       trainLoss: expect.any(Number) as number,
       valLoss: expect.any(Number) as number,
       unigramEntropy: expect.any(Number) as number,
@@ -120,6 +125,22 @@ function installed(): boolean {
     const [whole, parts] = ['whole', 'parts'].map((name) => readCheckpoint(checkpointPath(out(name))));
     expect(Object.keys(whole?.weights ?? {})).toHaveLength(52);
     expect(isDeepStrictEqual(parts, whole)).toBe(true); // Weights, optimizer state, losses: every bit.
+  });
+
+  run('keeps states in 8 bits, but for the embeddings and small tensors', () => {
+    const options = ['--state-dtype', '8bit', '--json', '--out', out('8bit')];
+    const whole = demo('--steps', '8', ...options);
+    expect(whole).toMatchObject({ status: 0 });
+    const result = JSON.parse(whole.stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, number>;
+    expect(result.stateBytes).toBeLessThan(0.3 * 2 * 4 * 813_824);
+    expect(result.valLoss).toBeLessThan(Math.log(96));
+    const resumed = demo('--resume', '--steps', '9', ...options.slice(2));
+    expect(resumed).toMatchObject({ status: 0 });
+    const refused = demo('--resume', '--steps', '9', '--state-dtype', 'float32', ...options.slice(2));
+    expect(refused).toMatchObject({
+      status: 2,
+      stderr: 'Expected --state-dtype to be 8bit, as in the checkpoint, but received float32.\n',
+    });
   });
 
   run('refuses to go on with another optimizer or from fewer steps', () => {

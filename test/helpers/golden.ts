@@ -88,23 +88,42 @@ function expectClose(
   });
 }
 
+/** What parameters and gradients are kept and computed in. */
+type Precision = 'float32' | 'float64';
+
+/** How far float64 may be from other people's float64, for its own magnitude and for the largest of its tensor. */
+const closeInDouble = 1e-12;
+
 /** Runs one case to its end, comparing at every checkpoint. Returns how many numbers were compared. */
 function runCase(
   make: (params: Parameter[]) => Trainer,
   golden: Case,
   file: CaseFile,
   numbers: Binary,
+  precision: Precision,
 ): number {
   const { tensors } = problems[golden.problem]!;
+  const arrayOf = precision === 'float32' ? Float32Array : Float64Array;
   const params = tensors.map(({ name, shape, initOffset }): Parameter => {
-    return { name, shape, data: problemNumbers.f32(initOffset, sizeOf(shape)).slice() };
+    return { name, shape, data: arrayOf.from(problemNumbers.f32(initOffset, sizeOf(shape))) };
   });
+  const check = (
+    received: ArrayLike<number>,
+    reference: Float64Array,
+    atol: number,
+    rtol: number,
+    what: string,
+  ): void => {
+    const most = reference.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+    if (precision === 'float32') expectClose(received, reference, atol, rtol, what);
+    else expectClose(received, reference, closeInDouble * most, closeInDouble, what);
+  };
   const optimizer = make(params);
   let compared = 0;
   for (let step = 1; step <= golden.steps; ++step) {
     tensors.forEach(({ shape, gradsOffset }, i) => {
       const size = sizeOf(shape);
-      params[i]!.grad = problemNumbers.f32(gradsOffset + (step - 1) * size * 4, size);
+      params[i]!.grad = arrayOf.from(problemNumbers.f32(gradsOffset + (step - 1) * size * 4, size));
     });
     if (golden.lrSchedule) setOptions(optimizer, { lr: golden.lrSchedule[step - 1] });
     expect(optimizer.step()).toMatchObject({ applied: true, step });
@@ -113,7 +132,7 @@ function runCase(
       const { data } = params[i]!;
       const reference = numbers.f64(golden.f64.params[step]![name]!, data.length);
       const atol = golden.tolerance.params[step]![name]!;
-      expectClose(data, reference, atol, golden.tolerance.rtol, `${name} after step ${step}`);
+      check(data, reference, atol, golden.tolerance.rtol, `${name} after step ${step}`);
       compared += data.length;
     });
   }
@@ -127,7 +146,7 @@ function runCase(
       if (!list) throw new Error(`state(${name}) has no ${key}`);
       const { states, statesRtol } = golden.tolerance;
       const reference = numbers.f64(offset, list.length);
-      expectClose(list, reference, states[name]![key]!, statesRtol, `${key} of ${name}`);
+      check(list, reference, states[name]![key]!, statesRtol, `${key} of ${name}`);
       compared += list.length;
     }
   });
@@ -155,6 +174,7 @@ export function goldenCases(
   expectedCases: number,
   options: (hyperparameters: Options) => Options | undefined,
   create: (params: Parameter[], given: Options) => Trainer,
+  precisions: readonly Precision[] = ['float32', 'float64'],
 ): void {
   const file = readJson(`traj/${algorithm}.json`) as CaseFile;
   const numbers = new Binary(`traj/${algorithm}.bin`);
@@ -167,9 +187,11 @@ export function goldenCases(
       expect(cases).toHaveLength(expectedCases);
     });
     describeIsas((isa) => {
-      test.each(cases)('$id', ({ golden, given }) => {
-        const make = (params: Parameter[]) => withIsa(isa, () => create(params, given));
-        expect(runCase(make, golden, file, numbers)).toBeGreaterThan(1000);
+      describe.each(precisions)('in %s', (precision) => {
+        test.each(cases)('$id', ({ golden, given }) => {
+          const make = (params: Parameter[]) => withIsa(isa, () => create(params, given));
+          expect(runCase(make, golden, file, numbers, precision)).toBeGreaterThan(1000);
+        });
       });
     });
   });

@@ -74,7 +74,7 @@ export function runOf(
 export function expectSameRun(received: Run, expected: Run): void {
   received.params.forEach((param, i) => {
     const other = expected.params[i]!;
-    expectSameBits(param.data as Float32Array, other.data as Float32Array, param.name!);
+    expectSameBits(param.data, other.data, param.name!);
     expectSameState(received.optimizer.state(param), expected.optimizer.state(other), param.name!);
   });
 }
@@ -101,8 +101,8 @@ export function expectUntouched(run: Run, before: Moment): void {
   expect(rest).toEqual(restBefore);
   expect(run.optimizer.stateBytes()).toBe(before.stateBytes);
   run.params.forEach(({ name, data, grad }, i) => {
-    expectSameBits(data as Float32Array, before.data[i]!, `data of ${name!}`);
-    if (grad) expectSameBits(grad as Float32Array, before.grads[i]!, `grad of ${name!}`);
+    expectSameBits(data, before.data[i]!, `data of ${name!}`);
+    if (grad) expectSameBits(grad, before.grads[i]!, `grad of ${name!}`);
     const { shape: _shape, ...now } = state[name!]!;
     const { shape: _shapeBefore, ...then } = stateBefore[name!]!;
     expectSameState(now as ParameterState, then as ParameterState, name!);

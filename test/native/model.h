@@ -46,7 +46,12 @@ inline fo::Shape shape_of(size_t length) {
   return {1, length, 1};
 }
 
-// The products of the instruction set that these kernels belong to.
+// The conversions and the products of the instruction set that these kernels belong to.
+inline const fo::Codecs* codecs_of(const fo::RuleKernels* const* kernels) {
+  for (const fo::Isa& isa : fo::isas())
+    if (isa.kernels == kernels) return isa.codecs;
+  return nullptr;
+}
 inline std::unique_ptr<fo::Matmul> matmul_of(const fo::RuleKernels* const* kernels, int threads) {
   for (const fo::Isa& isa : fo::isas())
     if (isa.kernels == kernels) return std::make_unique<fo::CpuMatmul>(isa, threads);
@@ -58,7 +63,7 @@ class Model {
   Model(const Plan& plan, const fo::RuleKernels* const* kernels, int threads)
       : plan_(plan),
         stepper_(plan.rules.empty() ? std::vector<const fo::RuleInfo*>{plan.rule} : plan.rules, kernels,
-                 threads, matmul_of(kernels, threads)) {
+                 codecs_of(kernels), threads, matmul_of(kernels, threads)) {
     for (size_t i = 0; i < plan.groups.size(); ++i) stepper_.add_group(plan.rules.empty() ? 0 : int(i));
     for (size_t i = 0; i < plan.lengths.size(); ++i) {
       params_.emplace_back(plan.lengths[i], (i * 7) % 17);
@@ -66,8 +71,7 @@ class Model {
       Random random(plan.seed * 1000 + i);
       for (size_t k = 0; k < plan.lengths[i]; ++k) params_[i].data()[k] = random.small();
       const size_t group = i % plan.groups.size();
-      stepper_.tensors().add(plan.lengths[i], shape_of(plan.lengths[i]), int(group),
-                             plan.rule_of(group).scalar_initial);
+      stepper_.add(plan.lengths[i], shape_of(plan.lengths[i]), int(group));
     }
     for (const HyperRow& row : plan.groups) hyper_.insert(hyper_.end(), row.begin(), row.end());
   }
@@ -85,7 +89,7 @@ class Model {
   }
   bool plan() {
     size_t wanted = 0;
-    return !stepper_.tensors().check(sizeof(float)) && stepper_.plan(hyper_.data(), plan_.settings, &wanted);
+    return !stepper_.tensors().check() && stepper_.plan(hyper_.data(), plan_.settings, &wanted);
   }
   void run() { stepper_.run(plan_.settings); }
   bool step(int number) {
@@ -94,7 +98,7 @@ class Model {
   }
   // A step on the gradients as they are.
   fo::StepOutcome step_with(const fo::StepSettings& settings) {
-    if (stepper_.tensors().check(sizeof(float))) return {};
+    if (stepper_.tensors().check()) return {};
     return stepper_.step(hyper_.data(), settings);
   }
 

@@ -9,6 +9,9 @@ extern "C" {
 const fo::RuleKernels* const* fo_kernels_scalar() { return nullptr; }
 const fo::RuleKernels* const* fo_kernels_avx2() { return nullptr; }
 const fo::RuleKernels* const* fo_kernels_avx512() { return nullptr; }
+const fo::Codecs* fo_codecs_scalar() { return nullptr; }
+const fo::Codecs* fo_codecs_avx2() { return nullptr; }
+const fo::Codecs* fo_codecs_avx512() { return nullptr; }
 const fo::GemmKernels* fo_gemm_scalar() { return &no_gemm; }
 const fo::GemmKernels* fo_gemm_avx2() { return &no_gemm; }
 const fo::GemmKernels* fo_gemm_avx512() { return &no_gemm; }

@@ -106,7 +106,7 @@ void resume(const fo::RuleInfo& rule) {
       masks[i] = states;
       size_t wanted = 0;
       EXPECT(second.stepper().create_states(masks.data(), row.data(), &wanted), "%zu bytes", wanted);
-      second.stepper().tensors().restore(int(i), from.step, states, from.scalars, sizeof(float));
+      second.stepper().tensors().restore(int(i), from.step, states, from.scalars);
       std::copy(first.param(i), first.param(i) + plan.lengths[i], second.param(i));
       for (int k = 0; k < fo::kMaxStates; ++k)
         if (states >> k & 1 && from.length)
@@ -124,7 +124,7 @@ void dropped_states(const fo::RuleInfo& rule) {
   const size_t before = model.stepper().tensors().state_bytes();
   const size_t states = before / (120 * sizeof(float));
   const std::shared_ptr<fo::Slab> kept = model.tensor(0).slabs[0];
-  model.stepper().tensors().restore(0, 0, 0, model.tensor(0).scalars, sizeof(float));
+  model.stepper().tensors().restore(0, 0, 0, model.tensor(0).scalars);
   EXPECT(used_by(&model, 0) == 0 && model.tensor(0).step == 0, "states %x are left", used_by(&model, 0));
   EXPECT(model.stepper().tensors().state_bytes() == states * 20 * sizeof(float), "%zu bytes are left of %zu",
          model.stepper().tensors().state_bytes(), before);
@@ -139,7 +139,7 @@ void out_of_memory(const fo::RuleInfo& rule) {
   Model model({&rule, {row}, {100, 20}, 5}, kernels(), 1);
   model.make_grads(1);
   const size_t length = size_t(1) << 50;  // too long to be true, and never looked at
-  model.stepper().tensors().add(length, {1, length, 1}, 0, rule.scalar_initial);
+  model.stepper().add(length, {1, length, 1}, 0);
   const auto before = model.bits();
   const auto unchanged = [&] {
     return model.bits() == before && used_by(&model, 0) == 0 && used_by(&model, 1) == 0 &&

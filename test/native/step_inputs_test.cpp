@@ -38,8 +38,7 @@ struct Centered {
       grads.emplace_back(length, params.size() % 7);
       Random random(params.size());
       for (size_t i = 0; i < length; ++i) params.back().data()[i] = random.small();
-      const int index =
-          stepper.tensors().add(length, {m.ndim, m.rows, m.cols}, 0, fo::find_rule("ranger")->scalar_initial);
+      const int index = stepper.add(length, {m.ndim, m.rows, m.cols}, 0);
       stepper.tensors().bind(index, params.back().data(), grads.back().data());
     }
   }

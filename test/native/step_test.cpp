@@ -128,7 +128,7 @@ void clip_factors() {
                {1e-7, 1e-7, float(1e-7 / (1e-7 + 1e-6))},
                {kInf, 1, 0}};
   for (const auto& c : cases)
-    EXPECT(fo::clip_factor(c.norm, c.max_norm) == c.factor, "%g to %g: %.9g", c.norm, c.max_norm,
+    EXPECT(float(fo::clip_factor(c.norm, c.max_norm)) == c.factor, "%g to %g: %.9g", c.norm, c.max_norm,
            double(fo::clip_factor(c.norm, c.max_norm)));
   EXPECT(std::isnan(fo::clip_factor(std::nan(""), 1)), "a NaN norm gives a number");
 }
@@ -145,7 +145,7 @@ void plain_composition(const fo::RuleInfo& rule) {
       for (int step = 1; step <= 3; ++step) {
         inside.make_grads(step), before.make_grads(step);
         const fo::StepOutcome outcome = inside.step_with(settings);
-        const float factor = fo::clip_factor(outcome.grad_norm, settings.max_grad_norm);
+        const float factor = float(fo::clip_factor(outcome.grad_norm, settings.max_grad_norm));
         EXPECT(outcome.applied && factor < 1, "norm %g", outcome.grad_norm);
         for (size_t i = 0; i < plan.lengths.size(); ++i) {
           for (size_t k = 0; k < plan.lengths[i]; ++k) {
@@ -185,7 +185,7 @@ void no_memory() {
   Model model({&rule, {row}, {100, 20}, 6}, widest(), 1);
   model.make_grads(1);
   const size_t length = size_t(1) << 32;  // its memory is never looked at
-  const int huge = model.stepper().tensors().add(length, {1, length, 1}, 0, rule.scalar_initial);
+  const int huge = model.stepper().add(length, {1, length, 1}, 0);
   model.stepper().tensors().bind(huge, model.param(0), model.grad(0));
   const auto before = model.bits();
   rlimit was;

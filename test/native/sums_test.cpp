@@ -51,7 +51,7 @@ void observed(const fo::RuleInfo& rule, const fo::Isa& isa) {
     EXPECT(where < 0, "mode %d, %zu elements: array %d differs", call.mode(), call.count, where);
     long double wanted[fo::kObservedSums] = {1, 2, 3};
     for (size_t i = 0; i < call.count; ++i) {
-      const float unscaled = grad.unscale * g[i], step = before[i] - start[i];
+      const float unscaled = float(grad.unscale) * g[i], step = before[i] - start[i];
       wanted[fo::kGradSquares] += (long double)(unscaled)*unscaled;
       wanted[fo::kUpdateSquares] += (long double)(step)*step;
       wanted[fo::kParamSquares] += (long double)(start[i]) * start[i];
@@ -91,9 +91,9 @@ void factors(const fo::RuleInfo& rule, const fo::Isa& isa) {
     const fo::TensorArgs plain = call.place(&left), given = call.place(&right);
     auto* const g = static_cast<float*>(const_cast<void*>(plain.grad));
     for (size_t i = 0; i < call.length; ++i) {
-      volatile float x = grad.unscale * g[i];
-      x = grad.clip * x;
-      if (centralizes) x = x - grad.shift;
+      volatile float x = float(grad.unscale) * g[i];
+      x = float(grad.clip) * x;
+      if (centralizes) x = x - float(grad.shift);
       g[i] = x;
     }
     const auto pass = [&](const fo::TensorArgs& args, const fo::GradArgs& factors) {
@@ -125,7 +125,7 @@ void helper_sums(const fo::Isa& isa) {
       kernels_of(rule, isa).measure[0](args, call.begin, call.count, grad, coef.bytes, &sum);
       long double wanted = 0, magnitude = 0;
       for (size_t i = 0; i < call.count; ++i) {
-        const float scaled = grad.clip * (grad.unscale * g[i]);
+        const float scaled = float(grad.clip) * (float(grad.unscale) * g[i]);
         const long double part = name[0] == 's' ? (long double)(scaled)*scaled : scaled;
         wanted += part, magnitude += std::fabs(part);
       }

@@ -37,7 +37,7 @@ bool any_conflict(const std::vector<Bound>& all) {
 class List {
  public:
   explicit List(const std::vector<Bound>& all) : bound_(all) {
-    for (const Bound& b : all) list_.add(b.length, {1, b.length, 1}, 0, {});
+    for (const Bound& b : all) list_.add(b.length, {1, b.length, 1}, 0, {}, 0);
     for (size_t i = 0; i < all.size(); ++i) bind(i, all[i]);
   }
   void bind(size_t i, const Bound& b) {
@@ -47,10 +47,10 @@ class List {
   const std::vector<Bound>& bound() const { return bound_; }
   // True when the list says what a comparison of all pairs says.
   bool right() {
-    const fo::Conflict found = list_.check(kElement);
+    const fo::Conflict found = list_.check();
     return found ? conflicts(bound_, found.first, found.second, found.grad_of_first) : !any_conflict(bound_);
   }
-  fo::Conflict check() { return list_.check(kElement); }
+  fo::Conflict check() { return list_.check(); }
 
  private:
   std::vector<Bound> bound_;

@@ -19,4 +19,5 @@ goldenCases(
     );
     return new Muon(routed, { ...options, adamw });
   },
+  ['float32'],
 );

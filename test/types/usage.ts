@@ -27,6 +27,7 @@ import {
   type ParamGroup,
   type ParameterState,
   type Schedule,
+  type StateArray,
   type StateDict,
   type StepResult,
 } from 'fused-optim';
@@ -53,7 +54,7 @@ export async function usage(): Promise<readonly unknown[]> {
   const applied: boolean = result.applied && (await later).applied;
   const state: ParameterState = optimizer.state(weight);
   const steps: number = state.step;
-  const expAvg: Float32Array | number | undefined = state.expAvg;
+  const expAvg: StateArray | number | undefined = state.expAvg;
   const dict: StateDict = optimizer.stateDict();
   optimizer.loadStateDict(dict);
   await optimizer.save('optimizer.safetensors').then(() => optimizer.load('optimizer.safetensors'));

@@ -26,7 +26,7 @@ const Presence& presence() {
         asked && *asked ? std::clamp(std::atoi(asked), 0, stand_in::kDevices) : stand_in::kDevices;
     presence->runtime = "13.0";
     if (devices == 0) {
-      presence->reason = "There is no CUDA driver (FUSED_OPTIM_STAND_IN_DEVICES is 0).";
+      presence->reason = "no NVIDIA driver is installed (FUSED_OPTIM_STAND_IN_DEVICES is 0)";
       return presence;
     }
     presence->driver = "13.0";
@@ -40,7 +40,8 @@ const CublasPresence& cublas_presence() {
   static const CublasPresence* const found = [] {
     const char* asked = std::getenv("FUSED_OPTIM_STAND_IN_CUBLAS");
     if (asked && std::strcmp(asked, "off") == 0)
-      return new CublasPresence{false, "", "There is no cuBLAS (FUSED_OPTIM_STAND_IN_CUBLAS is off).", 0};
+      return new CublasPresence{
+          false, "", "no cuBLAS could be loaded; tried: nothing (FUSED_OPTIM_STAND_IN_CUBLAS is off)", 0};
     return new CublasPresence{true, "the stand-in's own", "", 130000};
   }();
   return *found;

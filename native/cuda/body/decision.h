@@ -1,0 +1,95 @@
+#pragma once
+// What every launch of a step finds out by itself, all its blocks alike: whether the step is made, and by
+// what gradients are clipped. And the end of a step.
+#include "../../vec/convert.h"
+#include "../../vec/cuda.h"
+#include "../kernels.h"
+#include "sums.h"
+
+namespace fo::cuda {
+
+constexpr uint32_t kPropagate = 0;  // of NonFinite
+
+struct Decision {
+  float clip, norm;  // -1: not measured
+  int bad_tensor;    // -1: none
+  uint32_t apply;
+};
+
+struct DecisionMemory {
+  Decision made;
+  float sums[1][kThreads];
+  uint32_t bad[kThreads];  // the first chunk that is not finite
+};
+
+// As torch's clip_grad_norm_; a NaN stays one.
+FO_DEVICE float clip_of(float norm, float max_norm) {
+  const float factor = lane::divide(max_norm, lane::add(norm, 1e-6f));
+  return factor >= 1 ? 1.f : factor;
+}
+
+template <class Block>
+FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory& m) {
+  constexpr uint32_t kNone = ~0u;
+  if (args.grad_partials) {
+    block.each([&](int thread) {
+      m.sums[0][thread] = part_of_sum(args.grad_partials, 1, args.grad_chunk_count, thread);
+      uint32_t bad = kNone;
+      for (uint32_t i = uint32_t(thread); i < args.grad_chunk_count && bad == kNone; i += kThreads)
+        if (!is_finite_bits(bits_of(args.grad_partials[i]))) bad = i;
+      m.bad[thread] = bad;
+    });
+    add_up(block, m.sums, 1);
+    for (int width = kThreads / 2; width > 0; width /= 2) {
+      block.each([&](int thread) {
+        if (thread < width && m.bad[thread + width] < m.bad[thread]) m.bad[thread] = m.bad[thread + width];
+      });
+      block.sync();
+    }
+  }
+  block.each([&](int thread) {
+    if (thread != 0) return;
+    Decision d{1, -1, -1, 1};
+    if (args.grad_partials) {
+      d.norm = lane::root(m.sums[0][0]);
+      if (args.max_norm > 0) d.clip = clip_of(d.norm, args.max_norm);
+      if (m.bad[0] != kNone) d.bad_tensor = int(args.grad_chunks[m.bad[0]].tensor);
+      if (d.bad_tensor >= 0 && args.policy != kPropagate) d.apply = 0;
+    }
+    if (args.found_inf && *args.found_inf != 0) d.apply = 0;
+    m.made = d;
+  });
+  block.sync();
+}
+
+// The end of a step, by the first block of its last launch.
+template <class Block>
+FO_DEVICE void finish(Block& block, const PassArgs& args, const Decision& d) {
+  if (!args.last || block.index() != 0) return;
+  block.each([&](int thread) {
+    for (uint32_t i = uint32_t(thread); d.apply && args.clocks && i < args.clock_count; i += kThreads) {
+      Clock& clock = args.clocks[i];
+      // Words, since these kernels compute nothing in double.
+      copy_word(&clock.t, &clock.next_t, 0), copy_word(&clock.t, &clock.next_t, 1);
+      for (int k = 0; k < kWords<double> * kMaxScalars; ++k)
+        copy_word(&clock.scalars, &clock.next_scalars, k);
+    }
+    if (thread != 0) return;
+    if (args.control && d.apply) ++args.control->applied, ++args.control->lookahead_now;
+    if (!args.outcomes) return;
+    const uint64_t serial = args.control ? args.control->serial : args.serial;
+    volatile Outcome& outcome = args.outcomes[serial % kOutcomes];
+    outcome.grad_norm = d.norm;
+    outcome.bad_tensor = d.bad_tensor;
+    outcome.applied = d.apply;
+    // The host, which looks at the serial, must not see it before the rest.
+#if defined(__CUDACC__)
+    __threadfence_system();
+#else
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+    outcome.serial = serial;
+  });
+}
+
+}  // namespace fo::cuda

@@ -1,0 +1,224 @@
+#pragma once
+// The flavors of kernels: how the streams of a tensor become what is computed with, and back. A flavor
+// fetches all streams of its elements before it decodes any, so that all loads are on their way at once.
+#include "../../vec/convert.h"
+#include "../../vec/cuda.h"
+#include "../kernels.h"
+#include "access.h"
+
+namespace fo::cuda {
+
+// A tensor as one thread sees it.
+struct View {
+  const TensorRow& row;
+  const Slot& slot;
+  template <int E>
+  FO_MEMBER bool vector(int stream, const Place& at) const {
+    return at.whole(E) && (row.vectors >> stream & 1) != 0;
+  }
+};
+
+// Calls f(place) for a thread's part of a chunk.
+template <class F, class Each>
+FO_DEVICE void each_place(const TensorRow& row, uint32_t index, int thread, const Each& f) {
+  const uint64_t left = row.length - uint64_t(index) * kChunk;
+  const uint32_t count = left < kChunk ? uint32_t(left) : kChunk;
+  for (uint32_t i = uint32_t(thread) * F::E; i < count; i += kThreads * F::E) f(Place{index, i, count});
+}
+
+// Every stream is of T.
+template <class T, int kElements>
+struct Pure {
+  using Real = T;
+  using V = lane::Lane<T>;
+  static constexpr int E = kElements;
+  static constexpr bool kMixed = false;
+  using Raw = Pack<T, E>;
+  using Reals = Pack<T, E>;
+
+  template <bool kFast>
+  FO_DEVICE void fetch(Raw& raw, const View& view, const void* stream, DType, int number, const Place& at) {
+    read<kFast>(raw, static_cast<const T*>(stream), at, view.template vector<E>(number, at));
+  }
+  FO_DEVICE void decode(Reals& x, const Raw& raw, DType) { x = raw; }
+  template <bool kFast>
+  FO_DEVICE void put(const View& view, void* stream, DType, int number, const Place& at, const Reals& x) {
+    write<kFast>(static_cast<T*>(stream), x, at, view.template vector<E>(number, at));
+  }
+
+  // The parameter, whatever it is kept as.
+  using Weights = Raw;
+  template <bool kFast>
+  FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
+    fetch<kFast>(w, view, view.row.param, DType::kF32, kParamStream, at);
+  }
+  FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View&) { p = w; }
+  template <bool kFast>
+  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p) {
+    put<kFast>(view, view.row.param, DType::kF32, kParamStream, at, p);
+  }
+  FO_DEVICE unsigned weight_streams(const TensorRow&) { return 1u << kParamStream; }
+};
+
+using Plain = Pure<float, 4>;
+using Double = Pure<double, 2>;
+
+// Every stream is what the tensor's format says, which all threads of a block branch on alike.
+struct Mixed {
+  using Real = float;
+  using V = lane::V;
+  static constexpr int E = 4;
+  static constexpr bool kMixed = true;
+  // Four elements: 32 bits each, or 16 each in the first two.
+  struct Raw {
+    uint32_t word[4];
+  };
+  // Two elements a word: packed as they are made, since registers are short.
+  struct Halves {
+    uint32_t word[2] = {0, 0};
+    FO_MEMBER void add(int e, uint16_t half) { word[e / 2] |= uint32_t(half) << e % 2 * 16; }
+  };
+  struct alignas(8) Pair {
+    Word first, second;
+  };
+  using Reals = Pack<float, E>;
+
+  template <bool kFast>
+  FO_DEVICE void fetch_words(Raw& raw, const void* stream, bool wide, const Place& at, bool vector) {
+    if (wide) {
+      Pack<float, 4> x;
+      read<kFast>(x, static_cast<const float*>(stream), at, vector);
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) raw.word[e] = bits_of(x.x[e]);
+      return;
+    }
+    const uint16_t* const half = static_cast<const uint16_t*>(stream);
+    if (kFast || vector) {
+      const Pair x = *reinterpret_cast<const Pair*>(global<8>(half + at.at()));
+      raw.word[0] = x.first, raw.word[1] = x.second;
+    } else {
+      Pack<uint16_t, 4> x;
+      read<false>(x, half, at, false);
+      raw.word[0] = x.x[0] | uint32_t(x.x[1]) << 16, raw.word[1] = x.x[2] | uint32_t(x.x[3]) << 16;
+    }
+  }
+  template <bool kFast>
+  FO_DEVICE void put_halves(void* stream, const Place& at, bool vector, const Halves& x) {
+    uint16_t* const half = static_cast<uint16_t*>(stream);
+    if (kFast || vector) {
+      *reinterpret_cast<Pair*>(global<8>(half + at.at())) = {x.word[0], x.word[1]};
+    } else {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e)
+        if (at.has(e)) *global<2>(half + at.at() + e) = half_of(x, e);
+    }
+  }
+  template <class Words>
+  FO_DEVICE uint16_t half_of(const Words& from, int e) {
+    return uint16_t(from.word[e / 2] >> e % 2 * 16);
+  }
+
+  template <bool kFast>
+  FO_DEVICE void fetch(Raw& raw, const View& view, const void* stream, DType type, int number,
+                       const Place& at) {
+    fetch_words<kFast>(raw, stream, type == DType::kF32, at, view.template vector<E>(number, at));
+  }
+  FO_DEVICE void decode(Reals& x, const Raw& raw, DType type) {
+    if (type == DType::kF32) {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) x.x[e] = float_of(raw.word[e]);
+    } else if (type == DType::kBf16) {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) x.x[e] = from_bf16(half_of(raw, e));
+    } else {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) x.x[e] = from_f16(half_of(raw, e));
+    }
+  }
+  template <bool kFast>
+  FO_DEVICE void put(const View& view, void* stream, DType type, int number, const Place& at,
+                     const Reals& x) {
+    const bool vector = view.template vector<E>(number, at);
+    if (type == DType::kF32) return write<kFast>(static_cast<float*>(stream), x, at, vector);
+    Halves half;
+    if (type == DType::kBf16) {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) half.add(e, to_bf16(x.x[e]));
+    } else {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) half.add(e, to_f16(x.x[e]));
+    }
+    put_halves<kFast>(stream, at, vector, half);
+  }
+
+  struct Weights {
+    Raw high, low;
+  };
+  template <bool kFast>
+  FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
+    const TensorRow& row = view.row;
+    if (row.format.rounding == Rounding::kMaster)
+      return fetch<kFast>(w.high, view, row.extra, DType::kF32, kExtraStream, at);
+    fetch<kFast>(w.high, view, row.param, row.format.param, kParamStream, at);
+    if (row.format.rounding == Rounding::kSplit)
+      fetch<kFast>(w.low, view, row.extra, DType::kBf16, kExtraStream, at);
+  }
+  FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View& view) {
+    const Format format = view.row.format;
+    if (format.rounding == Rounding::kSplit) {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) p.x[e] = join(half_of(w.high, e), half_of(w.low, e));
+      return;
+    }
+    decode(p, w.high, format.rounding == Rounding::kMaster ? DType::kF32 : format.param);
+  }
+  template <bool kFast>
+  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p) {
+    const TensorRow& row = view.row;
+    const bool vector = view.template vector<E>(kParamStream, at),
+               extra_vector = view.vector<E>(kExtraStream, at);
+    Halves high, low;
+    switch (row.format.rounding) {
+      case Rounding::kMaster:
+        write<kFast>(static_cast<float*>(row.extra), p, at, extra_vector);
+        [[fallthrough]];
+      case Rounding::kNearest:
+        return put<kFast>(view, row.param, row.format.param, kParamStream, at, p);
+      case Rounding::kStochastic: {
+        const uint32_t key = rounding_key(0, row.key, view.slot.step, uint32_t(at.at() >> 32));
+        FO_UNROLL
+        for (int e = 0; e < E; ++e)
+          high.add(e, to_bf16_stochastic(p.x[e], random_bits(key, uint32_t(at.at()) + uint32_t(e))));
+        break;
+      }
+      case Rounding::kKahan: {
+        // Read again: to keep them meanwhile would take registers from everything else.
+        Raw old, rest;
+        fetch<kFast>(old, view, row.param, DType::kBf16, kParamStream, at);
+        fetch<kFast>(rest, view, row.extra, DType::kBf16, kExtraStream, at);
+        FO_UNROLL
+        for (int e = 0; e < E; ++e) {
+          uint16_t left = half_of(rest, e);
+          high.add(e, add_kahan(from_bf16(half_of(old, e)), p.x[e], &left));
+          low.add(e, left);
+        }
+        put_halves<kFast>(row.extra, at, extra_vector, low);
+        break;
+      }
+      case Rounding::kSplit:
+        FO_UNROLL
+        for (int e = 0; e < E; ++e) {
+          const float x = canonical(p.x[e]);
+          high.add(e, split_high(x)), low.add(e, split_low(x));
+        }
+        put_halves<kFast>(row.extra, at, extra_vector, low);
+        break;
+    }
+    put_halves<kFast>(row.param, at, vector, high);
+  }
+  FO_DEVICE unsigned weight_streams(const TensorRow& row) {
+    return 1u << kParamStream | (row.extra ? 1u << kExtraStream : 0u);
+  }
+};
+
+}  // namespace fo::cuda

@@ -1,0 +1,107 @@
+#pragma once
+// A pass over the chunks of a class: a persistent grid, every block a contiguous range of them.
+#include "decision.h"
+#include "lanes.h"
+
+namespace fo::cuda {
+
+template <class Rule, int M, class F, PassKind kPass>
+struct Pass {
+  using Args = PassArgs;
+  using Real = typename F::Real;
+  using L = Lanes<Rule, M, F, kPass>;
+  static constexpr int kSums = kPass == kObservePass   ? int(kObservedSums)
+                               : kPass == kMeasurePass ? Rule::kSums
+                                                       : 0;
+  // Sums a chunk has, and sums that a norm rule's update needs of the whole tensor.
+  static constexpr bool kFinishes = Rule::kSums > 0 && kPass != kMeasurePass;
+  static constexpr int kRows = kFinishes && kSums < Rule::kSums ? Rule::kSums : kSums > 0 ? kSums : 1;
+
+  struct Shared {
+    TensorRow row;
+    Slot slot;
+    DecisionMemory decision;
+    Real sums[kRows][kThreads];
+  };
+
+  template <class Block>
+  FO_DEVICE void run(Block& block, const PassArgs& args) {
+    Shared& m = block.shared();
+    decide(block, args, m.decision);
+    if (m.decision.made.apply) chunks(block, args, m);
+    finish(block, args, m.decision.made);
+  }
+
+  template <class Block>
+  FO_DEVICE void chunks(Block& block, const PassArgs& args, Shared& m) {
+    uint32_t tensor = ~0u;
+    const Range range = share(block, args.chunk_count);
+    for (uint32_t i = range.begin; i < range.end; ++i) {
+      const Chunk chunk = args.chunks[i];
+      if (chunk.tensor != tensor) {
+        tensor = chunk.tensor;
+        enter(block, args, m, tensor);
+        if constexpr (kFinishes) finish_coef(block, args, m);
+      }
+      const float& clip = m.decision.made.clip;
+      if constexpr (kSums == 0) {
+        block.each([&](int thread) {
+          NoSums none;
+          L::chunk(m.row, m.slot, clip, chunk.index, thread, none);
+        });
+      } else {
+        block.each([&](int thread) {
+          Sums<typename F::V, kSums, F::E> sums;
+          L::chunk(m.row, m.slot, clip, chunk.index, thread, sums);
+          for (int k = 0; k < kSums; ++k) m.sums[k][thread] = sums.total(k);
+        });
+        add_up(block, m.sums, kSums);
+        Real* const to = static_cast<Real*>(kPass == kMeasurePass ? args.partials : args.observed);
+        block.each([&](int thread) {
+          if (thread < kSums && to) to[uint64_t(i) * kMaxSums + uint32_t(thread)] = m.sums[thread][0];
+        });
+        block.sync();
+      }
+    }
+  }
+
+  // What the tensor's elements have in common goes into shared memory.
+  template <class Block>
+  FO_DEVICE void enter(Block& block, const PassArgs& args, Shared& m, uint32_t tensor) {
+    const TensorRow& row = args.tensors[tensor];
+    const Slot& slot = (args.slots ? args.slots : args.inline_slots)[row.slot];
+    block.sync();
+    block.each([&](int thread) {
+      static_assert(kWords<TensorRow> + kWords<Slot> <= kThreads, "a word each");
+      copy_word(&m.row, &row, thread);
+      copy_word(&m.slot, &slot, thread - kWords<TensorRow>);
+    });
+    block.sync();
+  }
+
+  // A norm rule's coefficients from the sums of the tensor's chunks.
+  template <class Block>
+  FO_DEVICE void finish_coef(Block& block, const PassArgs& args, Shared& m) {
+    const Real* const partials =
+        static_cast<const Real*>(args.partials) + uint64_t(m.row.first_chunk) * kMaxSums;
+    block.each([&](int thread) {
+      for (int k = 0; k < Rule::kSums; ++k)
+        m.sums[k][thread] = part_of_sum(partials + k, kMaxSums, m.row.chunks, thread);
+    });
+    add_up(block, m.sums, Rule::kSums);
+    block.each([&](int thread) {
+      if (thread != 0) return;
+      Real sums[Rule::kSums];
+      for (int k = 0; k < Rule::kSums; ++k) sums[k] = m.sums[k][0];
+      typename Rule::template HyperOf<Real> hyper;
+      typename Rule::template Coef<Real> coef;
+      std::memcpy(&hyper, m.slot.whole, sizeof hyper);
+      std::memcpy(&coef, m.slot.coef, sizeof coef);
+      Rule::whole(hyper, Whole<Real>{sums, Real(m.row.length), m.row.ndim}, coef);
+      std::memcpy(m.slot.coef, &coef, sizeof coef);
+    });
+    block.sync();
+  }
+};
+
+}  // namespace fo::cuda

@@ -1,0 +1,75 @@
+#pragma once
+// Sums in one order, whatever the grid: in a thread, one running sum for each of its elements; over the
+// threads of a block, a tree.
+#include "access.h"
+
+namespace fo::cuda {
+
+template <class V, int kCount, int E>
+struct Sums {
+  V lanes[kCount][E];
+
+  FO_MEMBER Sums() {
+    FO_UNROLL
+    for (int k = 0; k < kCount; ++k) {
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) lanes[k][e] = V(0.f);
+    }
+  }
+
+  // What element e adds; one that is not valid adds nothing.
+  struct Part {
+    Sums& all;
+    int e;
+    bool valid;
+    FO_MEMBER void square(int k, V a) const {
+      const V x = valid ? a : V(0.f);
+      all.lanes[k][e] = fma(x, x, all.lanes[k][e]);
+    }
+    FO_MEMBER void plain(int k, V a) const { all.lanes[k][e] = all.lanes[k][e] + (valid ? a : V(0.f)); }
+  };
+
+  FO_MEMBER auto total(int k) const {
+    V x[E];
+    FO_UNROLL
+    for (int e = 0; e < E; ++e) x[e] = lanes[k][e];
+    FO_UNROLL
+    for (int width = E / 2; width > 0; width /= 2) {
+      FO_UNROLL
+      for (int e = 0; e < width; ++e) x[e] = x[e] + x[e + width];
+    }
+    return x[0].x;
+  }
+};
+
+// What takes no sums.
+struct NoSums {};
+
+// Adds up `count` rows of one number a thread, each into its first. Begins and ends a phase.
+template <class Block, class T>
+FO_DEVICE void add_up(Block& block, T (*rows)[kThreads], int count) {
+  block.sync();
+  for (int width = kThreads / 2; width > 0; width /= 2) {
+    block.each([&](int thread) {
+      if (thread >= width) return;
+      for (int k = 0; k < count; ++k) rows[k][thread] = rows[k][thread] + rows[k][thread + width];
+    });
+    block.sync();
+  }
+}
+
+// One thread's part of a long sum: numbers thread, thread + kThreads, ... of `count`, those of a run added up
+// before they join the rest.
+template <class T>
+FO_DEVICE T part_of_sum(const T* numbers, uint32_t stride, uint32_t count, int thread) {
+  constexpr uint32_t kRun = 32;
+  T total = 0;
+  for (uint32_t i = uint32_t(thread); i < count;) {
+    T run = 0;
+    for (uint32_t k = 0; k < kRun && i < count; ++k, i += kThreads) run = run + numbers[uint64_t(i) * stride];
+    total = total + run;
+  }
+  return total;
+}
+
+}  // namespace fo::cuda

@@ -1,0 +1,53 @@
+#pragma once
+// From a body to a kernel: a __global__ function where nvcc compiles, else a function for the executor.
+#include <string>
+
+#include "../kernels.h"
+
+#if !defined(__CUDACC__)
+#include <cstring>
+#include <memory>
+#endif
+
+namespace fo::cuda {
+
+#if defined(__CUDACC__)
+
+template <class Body, int kBlocks>
+__global__ void __launch_bounds__(kThreads, kBlocks) entry(const __grid_constant__ typename Body::Args args) {
+  // Bytes, since tables have initial values, which shared memory must not have.
+  __shared__ alignas(16) unsigned char memory[sizeof(typename Body::Shared)];
+  GpuBlock<typename Body::Shared> block{reinterpret_cast<typename Body::Shared*>(memory)};
+  Body::run(block, args);
+}
+
+#else
+
+template <class Body, int kBlocks>
+void entry(const Launch& launch, const void* args) {
+  using Shared = typename Body::Shared;
+  struct alignas(16) Memory {
+    unsigned char bytes[sizeof(Shared)];
+  };
+  const auto memory = std::make_unique<Memory>();
+  std::memset(memory->bytes, 0xa5, sizeof memory->bytes);  // nobody may count on what is there
+  HostBlock<Shared> block(launch, reinterpret_cast<Shared*>(memory->bytes));
+  Body::run(block, *static_cast<const typename Body::Args*>(args));
+}
+
+#endif
+
+// Kernels are made once and live as long as the process.
+template <class Body, int kBlocks = 4>
+const Kernel* make_kernel(const std::string& name) {
+  const auto* const lasting = new std::string(name);
+  return new Kernel{lasting->c_str(), reinterpret_cast<const void*>(&entry<Body, kBlocks>), kThreads, kBlocks,
+                    sizeof(typename Body::Args)};
+}
+
+// The kernels of one pass in one flavor: by rule, then by mode.
+struct RuleRow {
+  const Kernel* modes[kMaxModes];
+};
+
+}  // namespace fo::cuda

@@ -1,0 +1,7 @@
+#include "rules.h"
+
+namespace fo::cuda {
+const RuleRow* plain_measure() { return rule_rows<Plain, kMeasurePass>(); }
+const RuleRow* mixed_measure() { return rule_rows<Mixed, kMeasurePass>(); }
+const RuleRow* double_measure() { return rule_rows<Double, kMeasurePass>(); }
+}  // namespace fo::cuda

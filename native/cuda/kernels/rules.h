@@ -1,0 +1,45 @@
+#pragma once
+// Kernels of every rule of the registry, for one pass in one flavor.
+#include "../body/pass.h"
+#include "entry.h"
+
+namespace fo::cuda {
+
+template <class F>
+constexpr const char* kFlavorName = "";
+template <>
+constexpr const char* kFlavorName<Plain> = "float32";
+template <>
+constexpr const char* kFlavorName<Mixed> = "mixed";
+template <>
+constexpr const char* kFlavorName<Double> = "float64";
+
+// Muon has kernels of its own, and of what only measures nothing is updated.
+template <class Rule, PassKind kPass>
+constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kIsHelper ? Rule::kSums == 0 && kPass == kUpdatePass
+                                                   : kPass == kMeasurePass ? Rule::kSums > 0
+                                                                           : true);
+
+template <class Rule, int M, class F, PassKind kPass>
+const Kernel* rule_kernel(const char* name) {
+  if constexpr (M < Rule::kModes && kThere<Rule, kPass>) {
+    constexpr const char* kPasses[] = {"update", "observe", "measure"};
+    const std::string mode = Rule::kModes > 1 ? " mode " + std::to_string(M) : "";
+    return make_kernel<Pass<Rule, M, F, kPass>>(std::string(kPasses[kPass]) + " " + name + mode + ", " +
+                                                kFlavorName<F>);
+  } else {
+    return nullptr;
+  }
+}
+
+template <class F, PassKind kPass>
+const RuleRow* rule_rows() {
+#define FO_ROW(Rule, name)                                                        \
+  {{rule_kernel<Rule, 0, F, kPass>(#name), rule_kernel<Rule, 1, F, kPass>(#name), \
+    rule_kernel<Rule, 2, F, kPass>(#name), rule_kernel<Rule, 3, F, kPass>(#name)}},
+  static const RuleRow rows[] = {FO_RULES(FO_ROW) FO_HELPERS(FO_ROW)};
+#undef FO_ROW
+  return rows;
+}
+
+}  // namespace fo::cuda

@@ -1,0 +1,116 @@
+// The launches of a step.
+#include <algorithm>
+
+#include "stepper.h"
+
+namespace fo::cuda {
+
+void CudaStepper::launch(const Kernel* kernel, uint32_t work, const void* args) {
+  const int most = device_.properties().multiprocessors * kernel->blocks_per_multiprocessor;
+  device_.launch(*kernel, std::max(1, int(std::min<uint64_t>(work, uint64_t(most)))), args, stream_->handle);
+}
+
+// What the arguments of all launches over these tables have in common.
+void CudaStepper::set_arguments(const StepSettings&) {
+  args_ = PassArgs{};
+  args_.tensors = at<TensorRow>(layout_.rows);
+  means_ = MeansArgs{};
+  means_.tensors = args_.tensors;
+  means_.tensor_count = uint32_t(rows_.size());
+  means_.first_row = at<uint32_t>(layout_.first_rows);
+  means_.rows = first_rows_.back();
+  if (facts_.device_counts) {
+    args_.slots = means_.slots = at<Slot>(layout_.slots);
+    args_.control = at<Control>(layout_.control);
+    args_.clocks = at<Clock>(layout_.clocks);
+    args_.clock_count = uint32_t(clocks_.size());
+  }
+  if (facts_.measures) {
+    args_.grad_partials = at<float>(layout_.grad_partials);
+    args_.grad_chunks = at<Chunk>(layout_.chunks);
+    args_.grad_chunk_count = uint32_t(chunks_.size());
+    args_.outcomes = outcomes_.ring();
+  }
+}
+
+void CudaStepper::reserve_muon(const StepSettings& settings) {
+  if (muon_tasks_.empty()) return;
+  for (MuonTask& task : muon_tasks_) {
+    const Group& group = group_of(tensors_.all()[size_t(tensor_of_row_[task.tensor])]);
+    task.how = group.rule->orthogonalization(group.hyper);
+  }
+  MuonOptions options;
+  options.diagnostics = settings.diagnostics;
+  if (muon_.reserve(muon_tasks_, options, stream_->handle)) drop_graph();
+}
+
+void CudaStepper::run_passes(const StepSettings& settings) {
+  args_.max_norm = float(settings.max_grad_norm);
+  args_.policy = uint32_t(settings.non_finite);
+  args_.serial = serial_;
+  args_.last = 0;
+  args_.observed = nullptr;
+  args_.partials = nullptr;
+  const double* const shapes = muon_tasks_.empty() ? nullptr : at<double>(layout_.shapes);
+  if (facts_.device_counts && !facts_.measures) {
+    const AdvanceArgs advance{
+        args_.control, args_.clocks, args_.clock_count, at<double>(layout_.hypers), at<Slot>(layout_.slots),
+        shapes,        nullptr};
+    launch(advance_kernel(), 1, &advance);
+  }
+  if (facts_.measures) {
+    PassArgs squares = args_;
+    squares.chunks = args_.grad_chunks;
+    squares.chunk_count = args_.grad_chunk_count;
+    squares.partials = at<char>(layout_.grad_partials);
+    if (facts_.device_counts) {
+      squares.rows = at<double>(layout_.hypers);
+      squares.shapes = shapes;
+    }
+    launch(squares_kernel(doubles_), squares.chunk_count, &squares);
+  }
+  if (means_.rows > 0) {
+    std::copy(args_.inline_slots, args_.inline_slots + kInlineSlots, means_.inline_slots);
+    launch(means_kernel(doubles_), means_.rows, &means_);
+  }
+  const auto over = [&](const Class& c) {
+    args_.chunks = at<Chunk>(layout_.class_chunks) + c.first_chunk;
+    args_.chunk_count = c.chunks;
+    args_.partials = c.norm ? at<char>(c.partials) : nullptr;
+  };
+  for (const Class& c : classes_) {
+    if (!c.norm) continue;
+    over(c);
+    launch(measure_kernel(c.rule, c.mode, c.flavor), c.chunks, &args_);
+  }
+  if (!muon_tasks_.empty()) muon_.run(args_, muon_reports(), stream_->handle);
+  const bool must_end = facts_.measures || facts_.device_counts;
+  for (size_t i = 0; i < classes_.size(); ++i) {
+    const Class& c = classes_[i];
+    over(c);
+    args_.last = must_end && i + 1 == classes_.size();
+    if (c.chunks == 0 && !args_.last) continue;
+    const bool observe = facts_.diagnostics || (c.syncs && may_sync(c, settings));
+    args_.observed = facts_.diagnostics ? at<char>(c.observed) : nullptr;
+    launch(observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor),
+           c.chunks, &args_);
+  }
+  if (must_end && classes_.empty()) {
+    // Any kernel over no chunks ends a step.
+    static const int kAny = find_rule("sgd")->index;
+    args_.chunk_count = 0;
+    args_.last = 1;
+    launch(update_kernel(kAny, 0, Flavor::kPlain), 0, &args_);
+  }
+}
+
+// Whether weights of a class may meet slow ones in this step: on the device's count nobody here can say.
+bool CudaStepper::may_sync(const Class& c, const StepSettings& settings) const {
+  if (facts_.device_counts || settings.lookahead == Lookahead::kSync) return true;
+  return std::any_of(clocks_.begin(), clocks_.end(), [&](const HostClock& clock) {
+    const Group& group = groups_[size_t(clock.group)];
+    return group.rule->index == c.rule && args_.inline_slots[clock.first_slot].sync;
+  });
+}
+
+}  // namespace fo::cuda
