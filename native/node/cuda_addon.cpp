@@ -115,6 +115,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
+  if (fo::add_test_exports) fo::add_test_exports(env, exports);
   return exports;
 }
 
