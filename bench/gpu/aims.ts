@@ -49,7 +49,7 @@ function verdict(aim: Aim, cell: Cell, ceilings: Ceilings): Pick<Verdict, 'aim' 
     case 'peer': {
       const peer = cell.peers.find(({ mode }) => mode === aim.mode);
       const pieces = aim.inPieces !== undefined && inPieces(ceilings) === true;
-      const least = pieces ? aim.inPieces! : aim.atLeast;
+      const least = pieces ? aim.inPieces : aim.atLeast;
       return atLeast(`times as fast as ${torchNames[aim.mode]}`, peer?.ratio ?? null, least);
     }
     case 'host': {

@@ -32,7 +32,7 @@ function traffic(stream: string, format: Format): { readonly read: number; reado
 /** Bytes one parameter's step must move, on average over the steps. */
 export function floorBytes({ passes }: BenchRule, format: Format): number {
   const sum = (streams: string, way: 'read' | 'update') =>
-    [...streams].reduce((total, stream) => total + traffic(stream, format)[way], 0);
+    streams.split('').reduce((total, stream) => total + traffic(stream, format)[way], 0);
   return passes.reduce(
     (total, { reads, updates, every }) => total + (sum(reads, 'read') + sum(updates, 'update')) / every,
     0,

@@ -40,6 +40,7 @@ async function measure(gpu: Gpu, options: GpuOptions, output: Output): Promise<G
     skip(what, reason) {
       skipped.push({ what, reason });
       output.note(`not measured: ${what} (${reason.split('\n')[0]!})`);
+      return undefined;
     },
   };
   try {

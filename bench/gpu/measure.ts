@@ -67,7 +67,7 @@ export interface Context {
   readonly torch: Torch;
   /** Milliseconds since the epoch after which nothing new is begun. */
   readonly deadline: number;
-  skip(what: string, reason: string): void;
+  skip(what: string, reason: string): undefined;
 }
 
 /** What is left to others, to the allocator and to workspaces. */
@@ -169,9 +169,15 @@ async function measurePeers(given: Case, set: Workload, rotated: number, ours: O
 /** Undefined where nothing could be measured, after saying why. */
 export async function measureCase(given: Case, context: Context): Promise<Cell | undefined> {
   const { effort, memory, l2Bytes } = context;
-  if (Date.now() > context.deadline) return void context.skip(given.id, 'the time is used up');
+  if (Date.now() > context.deadline) {
+    context.skip(given.id, 'the time is used up');
+    return;
+  }
   const set = chooseSet(given, context);
-  if (typeof set === 'string') return void context.skip(given.id, set);
+  if (typeof set === 'string') {
+    context.skip(given.id, set);
+    return;
+  }
   const rule = rules.get(given.rule)!;
   const bytes = bytesOf(given, set);
   const rotated = rotating(bytes, l2Bytes);
@@ -213,6 +219,7 @@ export async function measureCase(given: Case, context: Context): Promise<Cell |
       await close();
     }
   } catch (error) {
-    return void context.skip(given.id, message(error));
+    context.skip(given.id, message(error));
+    return;
   }
 }

@@ -95,7 +95,7 @@ function ceilingLines({ bytesPerSecond, source, adamwBytesPerSecond, products, .
     launches === undefined
       ? "- torch's launches of a fused AdamW step of GPT-2: not known"
       : `- torch takes ${launches} launches for a fused AdamW step of GPT-2` +
-        `${pieces === true ? ', in pieces of at most 320 blocks' : ''}`,
+        (pieces === true ? ', in pieces of at most 320 blocks' : ''),
   ].join('\n');
 }
 

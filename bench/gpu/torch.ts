@@ -91,7 +91,9 @@ export class Torch {
     return {
       visit: async (samples, steps) => (await this.#ask({ cmd: 'visit', samples, steps })).ms as number[],
       host: async (steps) => (await this.#ask({ cmd: 'host', steps })).us as number[],
-      close: async () => void (await this.#ask({ cmd: 'close' })),
+      close: async () => {
+        await this.#ask({ cmd: 'close' });
+      },
     };
   }
 

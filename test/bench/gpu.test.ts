@@ -233,6 +233,7 @@ describe('the command line', () => {
   });
 
   test('without a GPU it says why, and ends well', async () => {
+    process.env.FUSED_OPTIM_CUDA_ADDON = '/nowhere.node'; // read once, at first use
     const lines: string[] = [];
     const output = { out: (text: string) => lines.push(text), note: () => undefined, bar: false };
     await expect(main([], output)).resolves.toBe(0);

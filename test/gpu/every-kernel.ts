@@ -56,8 +56,7 @@ const entries: readonly Entry[] = [
   })),
   {
     name: 'Lookahead',
-    make: (params, options) =>
-      new library.Lookahead(new library.AdamW(params, options), { k: 2 }) as unknown as Trainer,
+    make: (params, options) => new library.Lookahead(new library.AdamW(params, options), { k: 2 }),
     options: [{}],
     onePass: true,
     eightBit: false,

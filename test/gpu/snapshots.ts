@@ -33,7 +33,8 @@ export function differences(a: Snapshot, b: Snapshot): number {
   for (const [what, left] of a) {
     const right = b.get(what);
     if (typeof left === 'number' || typeof right === 'number' || !right) continue;
-    const scale = right.reduce((most: number, value: number) => Math.max(most, Math.abs(value)), 1e-12);
+    let scale = 1e-12;
+    right.forEach((value: number) => (scale = Math.max(scale, Math.abs(value))));
     left.forEach((value: number, i: number) => {
       const error = Math.abs(value - right[i]!) / scale;
       worst = error <= worst ? worst : Number.isNaN(error) ? Infinity : error;

@@ -89,7 +89,7 @@ export function tensorsFor({ param, grad }: Kind, place: Place, multiplied: bool
       const result: [string, Host | Uint8Array | number][] = [];
       const add = (what: string, value: unknown): void => {
         const host = typeof value === 'object' && isOnGpu(value!) ? value.download() : value;
-        result.push([what, (typeof host === 'number' ? host : (host as Host).slice()) as Host]);
+        result.push([what, typeof host === 'number' ? host : (host as Host).slice()]);
       };
       for (const parameter of parameters) {
         add(`data of "${parameter.name}"`, parameter.data);
