@@ -48,7 +48,7 @@ function packFolder(folder, entries, archive, exclude = []) {
   const names = path.join(path.dirname(archive), 'names');
   fs.writeFileSync(names, list.join('\n'));
   run('tar', ['-C', folder, ...excludes, '-cJf', archive, '-T', names], {
-    env: { ...process.env, XZ_OPT: '-6 -T0' },
+    env: { ...process.env, XZ_OPT: process.env.XZ_OPT ?? '-6 -T0' },
   });
   fs.rmSync(names);
 }
