@@ -1,16 +1,8 @@
 import { slowName } from './algorithm';
-import {
-  checkData,
-  gradDType,
-  isHostArray,
-  nativeArray,
-  type DType,
-  type HostArray,
-  type StateArray,
-} from './dtypes';
+import { isHostArray, type DType, type HostArray, type StateArray } from './dtypes';
 import {
   dtypeCode,
-  fieldView,
+  fieldBytes,
   keyOf,
   nativeFormat,
   stateFields,
@@ -18,8 +10,9 @@ import {
   type StateField,
 } from './formats';
 import type { Group } from './group';
-import type { Conflict, Stepper } from './native';
+import type { Conflict, NativeArray, Stepper } from './native';
 import { dimsOf, type Identity, type Parameter } from './parameter';
+import type { Placement, StateView, TensorArray } from './placement';
 import type { StateDict, TensorState } from './state-dict';
 
 /** A parameter inside an optimizer, with the arrays native code has the addresses of. */
@@ -30,15 +23,15 @@ export interface Slot extends Identity {
   readonly format: Format;
   /** The arrays its state may have. */
   readonly fields: readonly StateField[];
-  data: HostArray | undefined;
-  grad: HostArray | null;
+  data: TensorArray | undefined;
+  grad: TensorArray | null;
   /** Of the gradient it has or last had. */
   gradDType: DType;
   /** What the parameter holds now; checked before it becomes `data` and `grad`. */
   nextData: unknown;
   nextGrad: unknown;
   /** By field. */
-  readonly views: (StateArray | undefined)[];
+  readonly views: (StateView | undefined)[];
 }
 
 /** A checkpoint's part for one tensor, ready to be written. */
@@ -59,7 +52,10 @@ export class Bindings {
   readonly #byParameter = new Map<Parameter, Slot>();
   readonly #names = new Set<string>();
 
-  constructor(private readonly stepper: Stepper) {}
+  constructor(
+    private readonly stepper: Stepper,
+    private readonly placement: Placement,
+  ) {}
 
   get size(): number {
     return this.slots.length;
@@ -110,7 +106,7 @@ export class Bindings {
 
   /** Reads every parameter and binds what changed. Throws before anything is written. */
   refresh(): void {
-    const { slots } = this;
+    const { slots, placement } = this;
     // Reading may run the caller's getters, and those may detach arrays read earlier; so all are read first.
     for (const slot of slots) {
       slot.nextData = slot.parameter.data;
@@ -122,35 +118,37 @@ export class Bindings {
       if (
         data !== undefined &&
         nextData === data &&
-        data.length === length &&
+        placement.intact(data, length) &&
         nextGrad === grad &&
-        (nextGrad === null || (nextGrad as HostArray).length === length)
+        (nextGrad === null || placement.intact(nextGrad as TensorArray, length))
       ) {
         continue;
       }
-      const { dtype, bits, name } = slot;
-      checkData(nextData, dtype, length, name);
-      if (nextGrad !== null) slot.gradDType = gradDType(nextGrad, dtype, bits, length, name);
+      placement.checkData(nextData, slot);
+      if (nextGrad !== null) slot.gradDType = placement.gradDType(nextGrad, slot);
       changes.push(slot);
     }
     if (changes.length > 0) this.#bind(changes);
   }
 
   #bind(changed: readonly Slot[]): void {
-    const list: (number | HostArray | null)[] = [];
+    const list: (number | NativeArray | null)[] = [];
+    const native = (array: unknown) => this.placement.native(array as TensorArray);
     for (const slot of changed) {
       slot.data = undefined; // should binding fail, the next step tries again
-      const { index, nextData, nextGrad } = slot as {
-        nextData: HostArray;
-        nextGrad: HostArray | null;
-      } & Slot;
-      list.push(index, nativeArray(nextData), nextGrad && nativeArray(nextGrad), dtypeCode(slot.gradDType));
+      const { index, nextData, nextGrad } = slot;
+      list.push(
+        index,
+        native(nextData),
+        nextGrad === null ? null : native(nextGrad),
+        dtypeCode(slot.gradDType),
+      );
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
     for (const slot of changed) {
-      slot.data = slot.nextData as HostArray;
-      slot.grad = slot.nextGrad as HostArray | null;
+      slot.data = slot.nextData as TensorArray;
+      slot.grad = slot.nextGrad as TensorArray | null;
     }
   }
 
@@ -163,20 +161,20 @@ export class Bindings {
       : sharedMemory(a, b);
   }
 
-  /** The arrays of a step that is about to run on another thread. */
-  borrow(): readonly HostArray[] {
-    const arrays: HostArray[] = [];
+  /** The arrays of a step that is about to run on another thread, all in host memory. */
+  borrow(): readonly NativeArray[] {
+    const arrays: NativeArray[] = [];
     for (const slot of this.slots) {
       if (!slot.data || !slot.grad) continue;
       for (const what of ['data', 'grad'] as const) {
-        const array = slot[what]!;
+        const array = slot[what] as HostArray;
         if ((array.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {
           throw new TypeError(
             `Expected ${what} of "${slot.name}" to be over a buffer of fixed size for stepAsync() ` +
               'but received a resizable one.',
           );
         }
-        arrays.push(nativeArray(array));
+        arrays.push(this.placement.native(array));
       }
     }
     return arrays;
@@ -206,13 +204,23 @@ export class Bindings {
   }
 
   /** A live view of the part of its state that is field number `k`, or undefined while there is none. */
-  view(slot: Slot, k: number): StateArray | undefined {
+  view(slot: Slot, k: number): StateView | undefined {
     const field = slot.fields[k]!;
     const known = slot.views[k];
-    if (known && known.length === field.length) return known;
-    const buffer = this.stepper.stateBuffer(slot.index, field.state);
+    if (known && this.placement.intact(known, field.length)) return known;
+    const memory = this.stepper.stateBuffer(slot.index, field.state, field.byteOffset, fieldBytes(field));
     // Made here and not in native code, so that it is an array of the caller's realm.
-    return (slot.views[k] = buffer && fieldView(field, buffer));
+    return (slot.views[k] = memory && this.placement.view(field, memory));
+  }
+
+  /** A copy of what a view shows. */
+  copy(view: StateView): StateArray {
+    return this.placement.read(view);
+  }
+
+  /** Sets all of a view to 0. */
+  clear(view: StateView): void {
+    this.placement.write(view, this.placement.read(view).fill(0));
   }
 
   /** Prepares to replace every tensor's state by its part of a checked dict; `rows` is what the groups will have then. */
@@ -223,7 +231,9 @@ export class Bindings {
     lookahead: boolean,
   ): Load[] {
     // A dict built by hand may hold this optimizer's own live views, which writing would change under its feet.
-    const own = new Set(this.slots.flatMap(({ views }) => views.map((view) => view?.buffer)));
+    const own = new Set<unknown>(
+      this.slots.flatMap(({ views }) => views.map((view) => ArrayBuffer.isView(view) && view.buffer)),
+    );
     return this.slots.map((slot) => {
       const given = state[slot.name]!;
       const { states, scalars } = groups[slot.group]!.algorithm;
@@ -256,7 +266,7 @@ export class Bindings {
       mask,
       write: () => {
         arrays.forEach((array, k) => {
-          if (array) this.view(slot, k)!.set(array);
+          if (array) this.placement.write(this.view(slot, k)!, array);
           else slot.views[k] = undefined;
         });
         const values = given.step > 0 ? scalars.map((name) => given[name] as number) : [];

@@ -1,4 +1,6 @@
 /** What tensors are stored in, which dtypes go together, and what an array holds. */
+import { isCudaTensor } from './cuda/tensor';
+import { native } from './native';
 import { describe } from './validate';
 
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
@@ -23,21 +25,36 @@ export const dtypes: readonly DType[] = ['float32', 'float64', 'bfloat16', 'floa
 export const stateDTypes: readonly StateDType[] = ['float32', 'bfloat16', '8bit'];
 export const roundings: readonly Rounding[] = ['master', 'stochastic', 'kahan', 'split', 'nearest'];
 
+/** What a tensor or state may be stored in. */
+export type StoredDType = DType | '8bit';
+
 /** What may go with parameters of one dtype. */
 interface Support {
   readonly grads: readonly DType[];
-  readonly states: readonly (StateDType | 'float64')[];
+  readonly states: readonly StoredDType[];
   /** None: nothing is lost that could be kept. */
   readonly roundings: readonly Rounding[];
 }
 
-/** Every supported combination. */
-export const supported: Readonly<Record<DType, Support>> = {
-  float32: { grads: ['float32', 'bfloat16', 'float16'], states: stateDTypes, roundings: [] },
-  float64: { grads: ['float64'], states: ['float64'], roundings: [] },
-  bfloat16: { grads: ['bfloat16', 'float32'], states: stateDTypes, roundings },
-  float16: { grads: ['float16', 'float32'], states: stateDTypes, roundings: ['master', 'nearest'] },
-};
+const found = new Map<DType, Support>();
+
+/** Everything that native code has kernels for, by the parameter's dtype; its own kind comes first. */
+export function supportOf(dtype: DType): Support {
+  const known = found.get(dtype);
+  if (known) return known;
+  const { dtypes: names, roundings: words, formats } = native().addon;
+  const rows = formats.filter(([param]) => names[param] === dtype);
+  const grads = new Set([dtype, ...rows.map(([, grad]) => names[grad] as DType)]);
+  const states = new Set(rows.map(([, , state]) => names[state]!));
+  const kept = new Set(rows.map(([, , , rounding]) => words[rounding]!));
+  const support = {
+    grads: [...grads],
+    states: [...states],
+    roundings: kept.size > 1 ? roundings.filter((rounding) => kept.has(rounding)) : [],
+  };
+  found.set(dtype, support);
+  return support;
+}
 
 /** `a, b or c` */
 export const either = (words: readonly string[]): string =>
@@ -45,7 +62,7 @@ export const either = (words: readonly string[]): string =>
 
 /** The end of a refusal: all that goes with parameters of a dtype. */
 function supportText(dtype: DType): string {
-  const { grads, states, roundings: kept } = supported[dtype];
+  const { grads, states, roundings: kept } = supportOf(dtype);
   const list = `${dtype} parameters take ${either(grads)} gradients`;
   if (kept.length === 0) return `${list} and ${either(states)} states`;
   return `${list}, ${either(states)} states and the rounding ${either(kept)}`;
@@ -97,6 +114,13 @@ function untold(name: string, which: string, dtype: DType | undefined): TypeErro
 
 /** The dtype of a parameter that joins an optimizer. `dtype` is what it says of itself, one of the known ones. */
 export function dataDType(data: unknown, dtype: DType | undefined, name: string): DType {
+  if (isCudaTensor(data)) {
+    const known = dtypes.find((one) => one === data.dtype && (dtype === undefined || dtype === one));
+    if (known) return known;
+    throw new TypeError(
+      `Expected data of "${name}" to be ${dtype ?? either(dtypes)} but received a CudaTensor of ${data.dtype}.`,
+    );
+  }
   const found = dtypeOf(data, dtype);
   if (found === undefined) {
     if (kindOf(data) === 'Uint16Array') throw untold(name, 'data', dtype);
@@ -133,7 +157,7 @@ export function gradDType(
 ): DType {
   const what = `grad of "${name}"`;
   const found = dtypeOf(grad, bits);
-  const { grads } = supported[dtype];
+  const { grads } = supportOf(dtype);
   if (found === undefined && kindOf(grad) === 'Uint16Array' && grads.includes('bfloat16'))
     throw untold(name, 'grad', bits);
   if (found === undefined || !grads.includes(found)) {
@@ -164,13 +188,6 @@ function checkLength(array: HostArray, length: number, what: string): void {
   throw new RangeError(
     `Expected ${what} to have ${length} elements but received ${array.length}${detached}.`,
   );
-}
-
-/** An array as native code takes it: a Float16Array, which Node-API of older versions does not know, as its bits. */
-export function nativeArray(array: HostArray): HostArray {
-  if (kindOf(array) !== 'Float16Array') return array;
-  const { buffer, byteOffset, length } = array as Uint16Array;
-  return new Uint16Array(buffer, byteOffset, length);
 }
 
 /** The first element that is NaN or infinite, in words: `NaN at element 3`. */

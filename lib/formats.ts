@@ -4,21 +4,23 @@ import {
   either,
   roundings,
   stateDTypes,
-  supported,
+  supportOf,
   unsupported,
   type DType,
   type Rounding,
   type StateArray,
   type StateDType,
+  type StoredDType,
 } from './dtypes';
 import { isEmbeddingName } from './names';
+import { native } from './native';
 import { checkChoice } from './options';
 import type { Identity, Parameter } from './parameter';
 
 /** How one tensor is stored. */
 export interface Format {
   readonly dtype: DType;
-  readonly states: StateDType | 'float64';
+  readonly states: StoredDType;
   /** Of 16-bit parameters. */
   readonly rounding?: Rounding;
 }
@@ -62,7 +64,7 @@ export class Formats {
         `Expected "${name}" to be ${either(algorithm.dtypes)} in ${className} but received ${dtype}.`,
       );
     }
-    const support = supported[dtype];
+    const support = supportOf(dtype);
     if (dtype === 'float64') {
       if (this.#states === 'float32') return { dtype, states: 'float64' };
       throw unsupported(where('stateDtype'), 'left out', `"${this.#states}"`, dtype);
@@ -78,19 +80,16 @@ export class Formats {
   }
 }
 
-/** What native code calls them: in the order of the enums of native/core/formats.h. */
-const codes = ['float32', 'float64', 'bfloat16', 'float16', '8bit'] as const;
-const roundingCodes = ['nearest', 'master', 'stochastic', 'kahan', 'split'] as const;
-
-export const dtypeCode = (dtype: DType): number => codes.indexOf(dtype);
+/** The number native code has for a dtype. */
+export const dtypeCode = (dtype: StoredDType): number => native().addon.dtypes.indexOf(dtype);
 
 /** Parameter, state, rounding. */
 export type NativeFormat = readonly [param: number, state: number, rounding: number];
 
 export const nativeFormat = ({ dtype, states, rounding = 'nearest' }: Format): NativeFormat => [
-  codes.indexOf(dtype),
-  codes.indexOf(states),
-  roundingCodes.indexOf(rounding),
+  dtypeCode(dtype),
+  dtypeCode(states),
+  native().addon.roundings.indexOf(rounding),
 ];
 
 /** What stochastic rounding knows a tensor by, whatever its place among others: FNV-1a of its name. */
@@ -117,18 +116,18 @@ export interface StateField {
   readonly length: number;
 }
 
-/** The state that roundings keep after the slow weights. */
-const extras: Readonly<Partial<Record<Rounding, readonly [name: string, kind: FieldKind]>>> = {
-  master: ['master', 'float32'],
-  kahan: ['compensation', 'bfloat16'],
-  split: ['remainder', 'bits'],
+/** What that state of a rounding is made of. */
+const extraKinds: Readonly<Partial<Record<Rounding, FieldKind>>> = {
+  master: 'float32',
+  kahan: 'bfloat16',
+  split: 'bits',
 };
 
 /** All arrays that the state of a tensor may have: the rule's, the slow weights, and what its rounding keeps. */
 export function stateFields(names: readonly string[], format: Format, length: number): StateField[] {
   const { dtype, states, rounding } = format;
   const fields = names.flatMap((name, state): StateField[] => {
-    if (states !== '8bit') return [{ name, state, kind: states, byteOffset: 0, length }];
+    if (states !== '8bit') return [{ name, state, kind: states as FieldKind, byteOffset: 0, length }];
     const scales = Math.ceil(length / align) * align;
     return [
       { name, state, kind: 'codes', byteOffset: 0, length },
@@ -137,8 +136,10 @@ export function stateFields(names: readonly string[], format: Format, length: nu
   });
   const slow = dtype === 'float64' ? 'float64' : 'float32';
   fields.push({ name: slowName, state: names.length, kind: slow, byteOffset: 0, length });
-  const extra = rounding && extras[rounding];
-  if (extra) fields.push({ name: extra[0], state: names.length + 1, kind: extra[1], byteOffset: 0, length });
+  const extra = rounding && native().addon.extraStates[rounding];
+  const kind = rounding && extraKinds[rounding];
+  if (extra !== undefined && kind)
+    fields.push({ name: extra, state: names.length + 1, kind, byteOffset: 0, length });
   return fields;
 }
 
@@ -152,6 +153,9 @@ const constructors = {
 
 /** The kind of a field's array: `Float32Array`. */
 export const arrayName = ({ kind }: StateField): string => constructors[kind].name;
+
+export const fieldBytes = ({ kind, length }: StateField): number =>
+  constructors[kind].BYTES_PER_ELEMENT * length;
 
 export const fieldView = ({ kind, byteOffset, length }: StateField, buffer: ArrayBuffer): StateArray =>
   new constructors[kind](buffer, byteOffset, length);

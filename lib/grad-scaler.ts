@@ -66,6 +66,7 @@ export class GradScaler {
   /** Whether a step was reported since the last update, and whether one of them was bad. */
   #reported = false;
   #foundInf = false;
+  #settle: (() => void)[] = [];
 
   constructor(options: GradScalerOptions = {}) {
     const given = read<GradScalerOptions>(options, 'GradScaler', {
@@ -86,6 +87,7 @@ export class GradScaler {
 
   /** The factor for the loss of the next backward pass. */
   get scale(): number {
+    this.#settled();
     return this.#enabled ? this.#scale : 1;
   }
 
@@ -100,12 +102,26 @@ export class GradScaler {
 
   /** Steps reported as bad, which their optimizers skipped. */
   get skipped(): number {
+    this.#settled();
     return this.#skipped;
   }
 
   /** Good updates since the scale last changed. */
   get growthTracker(): number {
+    this.#settled();
     return this.#growthTracker;
+  }
+
+  /** @internal Called by a step that is under way; `settle` calls `report()` when it is done, and waits for that. */
+  expect(settle: () => void): void {
+    this.#settle.push(settle);
+  }
+
+  /** Hears of steps that were under way before anybody looks. */
+  #settled(): void {
+    const waiting = this.#settle;
+    this.#settle = [];
+    for (const settle of waiting) settle();
   }
 
   /** Called by an optimizer's step: `foundInf` says that a gradient was infinite or NaN and the step was skipped. */
@@ -126,6 +142,7 @@ export class GradScaler {
    * `newScale` it does nothing.
    */
   update(newScale?: number): void {
+    this.#settled();
     const given = newScale === undefined ? undefined : scaleOf(newScale, 'newScale of GradScaler');
     if (!this.#enabled) return;
     if (given !== undefined) this.#scale = given;
@@ -136,6 +153,7 @@ export class GradScaler {
 
   /** Everything but `enabled`, `autoUpdate` and reports that no update has seen. */
   stateDict(): GradScalerState {
+    this.#settled();
     return {
       scale: this.#scale,
       growthFactor: this.#growthFactor,
@@ -148,6 +166,7 @@ export class GradScaler {
 
   /** Continues from `stateDict()`; a dict that does not fit is an error and changes nothing. */
   loadStateDict(dict: GradScalerState): void {
+    this.#settled();
     const state = read<GradScalerState>(dict, 'the state dict of GradScaler', {
       scale: { check: scaleOf },
       growthFactor: { check: growth },

@@ -26,8 +26,8 @@ const policies = ['keep', 'resetMomentum', 'resetAll'] as const;
 /** How far a Lookahead is. @internal */
 export class Ahead {
   steps = 0;
-  /** What is done after weights have met. */
-  onSync: () => void = () => undefined;
+  /** What is done after weights have met, if anything. */
+  onSync: (() => void) | undefined;
 
   constructor(
     readonly k: number,
@@ -43,7 +43,7 @@ export class Ahead {
   applied(): void {
     const { due } = this;
     ++this.steps;
-    if (due) this.onSync();
+    if (due) this.onSync?.();
   }
 
   stateDict(): NonNullable<StateDict['lookahead']> {
@@ -91,7 +91,8 @@ export class Lookahead<O extends object = object> {
       throw new TypeError(`Expected ${className} to be in one Lookahead but it is in another already.`);
     this.#inner = inner;
     this.#ahead = ahead;
-    const { slots, groups, stepper } = inner.attach(ahead);
+    const { bindings, groups, stepper } = inner.attach(ahead);
+    const { slots } = bindings;
     if (innerStateOnSync === 'resetMomentum') {
       const without = groups.find(({ algorithm }) => !algorithm.states.includes('momentumBuffer'));
       if (without)
@@ -100,10 +101,11 @@ export class Lookahead<O extends object = object> {
             'but received "resetMomentum".',
         );
       ahead.onSync = () => {
-        for (const { parameter } of slots) {
-          const { momentumBuffer } = inner.state(parameter);
-          if (momentumBuffer !== undefined && typeof momentumBuffer !== 'number') momentumBuffer.fill(0);
-        }
+        for (const slot of slots)
+          slot.fields.forEach(({ name }, k) => {
+            const view = name === 'momentumBuffer' && bindings.view(slot, k);
+            if (view) bindings.clear(view);
+          });
       };
     } else if (innerStateOnSync === 'resetAll') {
       // Only the slow weights, which follow a rule's own states, and what makes the parameter whole are kept.

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
-import type { NativeCuda } from './cuda/native';
-import type { HostArray } from './dtypes';
+import type { NativeCuda, NativeMemory } from './cuda/native';
+import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
 
@@ -25,6 +25,10 @@ export interface NativeIsa {
 /** What two tensors share memory: `[first, second, gradOfFirst]`. */
 export type Conflict = readonly [number, number, boolean];
 
+/** An array as native code is given it, and a state's memory as it gives that. */
+export type NativeArray = HostArray | NativeMemory;
+export type NativeView = ArrayBuffer | NativeMemory;
+
 /** One optimizer's native half. Arguments are checked in TypeScript; tensors are named by the index `add` gave. */
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
@@ -32,7 +36,7 @@ export interface Stepper {
   /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
   add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
   /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
-  bind(changes: readonly (number | HostArray | null)[]): Conflict | undefined;
+  bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   stepAsync(
@@ -41,12 +45,19 @@ export interface Stepper {
     outcome: Float64Array,
     arrays: readonly unknown[],
   ): Promise<void>;
+  /** Of a step that is pending: whether it is done, and what it has come to, which waits for it. */
+  done(serial: number): boolean;
+  wait(serial: number, outcome: Float64Array): void;
   /** Fills `outcome` after stepAsync() has resolved. */
   settle(outcome: Float64Array): void;
   /** Five numbers a tensor that had a gradient: gradient, update and parameter norm, trust ratio, orthogonality error. */
   reports(): Float64Array;
-  /** The bytes of a state; 8-bit ones are codes, padded to 64, and a float32 scale for each 256 of them. */
-  stateBuffer(index: number, state: number): ArrayBuffer | undefined;
+  /**
+   * The memory of a state: those of the rule come first, then the slow weights, then what the rounding keeps. 8-bit
+   * states are codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them. ArrayBuffers
+   * are of all of it, whatever part is asked for.
+   */
+  stateBuffer(index: number, state: number, byteOffset: number, bytes: number): NativeView | undefined;
   /** `[step, bit mask of existing states, ...scalars]` */
   progress(index: number): number[];
   /** Bit mask of the states a tensor has under a row of its group, but for a Lookahead around the optimizer. */
@@ -62,12 +73,12 @@ export interface Stepper {
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
   readonly isas: readonly NativeIsa[];
-  readonly dtypes: readonly string[];
-  readonly roundings: readonly string[];
+  readonly dtypes: readonly StoredDType[];
+  readonly roundings: readonly Rounding[];
   /** The name of the state that a rounding keeps, for those that do. */
-  readonly extraStates: Readonly<Record<string, string>>;
+  readonly extraStates: Readonly<Partial<Record<Rounding, string>>>;
   /** All supported `[param, grad, state, rounding]`, as indices; 8-bit states only for rules that have `blocks8`. */
-  readonly formats: readonly (readonly [number, number, number, number])[];
+  readonly formats: readonly (readonly [param: number, grad: number, state: number, rounding: number])[];
   readonly pinsBuffers: boolean;
   readonly Stepper: new (rules: readonly string[], isa: string, threads: number) => Stepper;
   /** The sum of squares of every array, in double. */
@@ -109,11 +120,11 @@ export function cudaCandidates(root: string, requested = process.env.FUSED_OPTIM
 const platform = `${process.platform}-${process.arch}`;
 
 /** The first that loads, or a line for each that says why it does not. */
-function firstOf<T>(paths: readonly string[]): { addon: T; path: string } | string[] {
+function firstOf(paths: readonly string[]): { addon: unknown; path: string } | string[] {
   const failures: string[] = [];
   for (const file of paths) {
     try {
-      return { addon: require(file) as T, path: file };
+      return { addon: require(file) as unknown, path: file };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       failures.push(`  ${file}: ${code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]}`);
@@ -124,8 +135,8 @@ function firstOf<T>(paths: readonly string[]): { addon: T; path: string } | stri
 
 /** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
 export function load(paths: readonly string[]): LoadedAddon {
-  const found = firstOf<NativeAddon>(paths);
-  if (!Array.isArray(found)) return found;
+  const found = firstOf(paths);
+  if (!Array.isArray(found)) return found as LoadedAddon;
   throw new Error(
     `fused-optim found no native binary for ${platform} that loads. Tried:\n` +
       `${found.join('\n')}\n` +
@@ -151,7 +162,7 @@ export interface LoadedCuda {
 
 /** Loads the CUDA addon, where one loads, and asks it for devices. */
 export function loadCuda(paths: readonly string[]): LoadedCuda {
-  const found = firstOf<NativeCuda>(paths);
+  const found = firstOf(paths);
   if (Array.isArray(found)) {
     return {
       reason:
@@ -159,8 +170,9 @@ export function loadCuda(paths: readonly string[]): LoadedCuda {
         'Build it with `npm run build:cuda` (it needs the CUDA toolkit, for nvcc, and CMake).',
     };
   }
-  found.addon.setErrors(makeCudaError);
-  return { ...found, reason: found.addon.presence().reason };
+  const addon = found.addon as NativeCuda;
+  addon.setErrors(makeCudaError);
+  return { addon, path: found.path, reason: addon.presence().reason };
 }
 
 let loadedCuda: LoadedCuda | undefined;

@@ -1,5 +1,4 @@
 import { resolve, type Algorithm, type Composite, type Definition } from './algorithm';
-import { chooseIsa, chooseThreads } from './backends';
 import { Bindings, type Slot } from './bindings';
 import { Formats } from './formats';
 import { Group, groupsOf, listOf, type ParamGroup, type ParamGroupInit } from './group';
@@ -8,10 +7,12 @@ import { readStateDict, writeStateDict } from './checkpoint/checkpoint';
 import { checkPath } from './checkpoint/files';
 import { native, type Stepper } from './native';
 import { identify, type Parameter } from './parameter';
+import { placementOf, type Placement } from './placement';
 import { Plan, type GroupSchedules } from './plan';
-import { dictOf, loadDict, noMemory, readState, type ParameterState, type Parts } from './state';
+import { dictOf, loadDict, readState, type ParameterState, type Parts } from './state';
 import type { StateDict } from './state-dict';
-import { badGradient, resultOf, type StepResult } from './step-result';
+import type { StepResult } from './step-result';
+import { Steps } from './steps';
 import { commonOptionNames, StepSettings, type CommonOptions, type LossScaler } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
 
@@ -21,6 +22,14 @@ export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroup
 /** @internal */
 export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
 
+/** What an optimizer has from its first parameter on, whose memory says where it computes. */
+interface Made {
+  readonly placement: Placement;
+  readonly stepper: Stepper;
+  readonly bindings: Bindings;
+  readonly steps: Steps;
+}
+
 /** Base of every optimizer: groups, state, and one native call a step for all tensors. */
 export abstract class Optimizer<O extends object = object> {
   readonly #definition: Composite;
@@ -28,15 +37,12 @@ export abstract class Optimizer<O extends object = object> {
   readonly #defaults: Readonly<Record<string, unknown>>;
   readonly #settings: StepSettings;
   readonly #formats: Formats;
-  readonly #stepper: Stepper;
-  readonly #bindings: Bindings;
+  readonly #options: CommonOptions;
   readonly #plan = new Plan();
+  #made!: Made;
   #groups: readonly Group[] = [];
   #live: readonly ParamGroup<O>[] = Object.freeze([]);
-  #hyper = new Float64Array(0);
   #ahead: Ahead | undefined;
-  #steps = 0;
-  #skipped = 0;
   #inFlight = false;
   #disposed = false;
 
@@ -59,15 +65,8 @@ export abstract class Optimizer<O extends object = object> {
     this.#defaults = Object.fromEntries(Object.entries(options).filter(([name]) => !common.has(name)));
     this.#settings = new StepSettings(className, options);
     this.#formats = new Formats(className, this.#algorithms, options);
+    this.#options = options;
     const groups = groupsOf<O>(params, className);
-    const { addon } = native();
-    const rules = this.#algorithms.map(({ rule }) => rule);
-    this.#stepper = new addon.Stepper(
-      rules,
-      chooseIsa(addon.isas).value,
-      chooseThreads(options.threads).value,
-    );
-    this.#bindings = new Bindings(this.#stepper);
     for (const group of groups) this.addParamGroup(group);
   }
 
@@ -94,7 +93,7 @@ export abstract class Optimizer<O extends object = object> {
 
   /** Steps that were skipped for a gradient that was not finite. */
   get skippedSteps(): number {
-    return this.#skipped;
+    return this.#made.steps.skipped;
   }
 
   /** Adds parameters later, with options of their own where given. Their state starts at their first gradient. */
@@ -106,8 +105,12 @@ export abstract class Optimizer<O extends object = object> {
     const { params, ...given } = group as ParamGroupInit & Record<string, unknown>;
     const index = this.#groups.length;
     const list = listOf<Parameter>(params, `params of group ${index} of ${className}`);
-    const { size } = this.#bindings;
+    const size = index === 0 ? 0 : this.#made.bindings.size;
     const entries = list.map((parameter, i) => ({ parameter, identity: identify(parameter, size + i) }));
+    if (index === 0) this.#make(list[0]!);
+    const { placement, bindings, stepper, steps } = this.#made;
+    const first = bindings.slots[0]?.name ?? entries[0]!.identity.name;
+    for (const { parameter, identity } of entries) placement.accept(parameter.data, identity.name, first);
     const identities = new Map(entries.map(({ parameter, identity }) => [parameter, identity]));
     const pieces = this.#definition.divide(entries, given, this.#defaults);
     const added = pieces.map(
@@ -122,7 +125,7 @@ export abstract class Optimizer<O extends object = object> {
         return { ...identity, parameter, group: index + i, format, states: algorithm.states };
       });
     });
-    this.#bindings.add(slots, () => pieces.forEach(({ part }) => this.#stepper.addGroup(part)));
+    bindings.add(slots, () => pieces.forEach(({ part }) => stepper.addGroup(part)));
     this.#groups = [...this.#groups, ...added];
     this.#live = Object.freeze(this.#groups.map(({ live }) => live as unknown as ParamGroup<O>));
     let length = 0;
@@ -130,7 +133,21 @@ export abstract class Optimizer<O extends object = object> {
       group.offset = length;
       length += group.algorithm.hyper.length;
     }
-    this.#hyper = new Float64Array(length);
+    steps.regroup();
+  }
+
+  #make({ data }: Parameter): void {
+    const { className } = this.#definition;
+    const placement = placementOf(data, className, this.#options);
+    const stepper = placement.stepper(this.#algorithms.map(({ rule }) => rule));
+    const bindings = new Bindings(stepper, placement);
+    const isBehind = placement.device !== undefined;
+    this.#made = {
+      placement,
+      stepper,
+      bindings,
+      steps: new Steps(className, this.#settings, stepper, bindings, isBehind),
+    };
   }
 
   /**
@@ -157,9 +174,10 @@ export abstract class Optimizer<O extends object = object> {
   /** @internal A step, as part of a Lookahead or alone. */
   stepWith(ahead: Ahead | undefined): StepResult {
     this.#available('step()');
-    this.#prepare(ahead);
-    this.#stepper.step(this.#hyper, this.#settings.numbers, this.#settings.answer);
-    return this.#finish(ahead);
+    const { numbers, answer } = this.#settings;
+    const { stepper, steps } = this.#made;
+    stepper.step(this.#prepare(ahead), numbers, answer);
+    return steps.finish(ahead);
   }
 
   /**
@@ -173,33 +191,54 @@ export abstract class Optimizer<O extends object = object> {
   /** @internal */
   async stepAsyncWith(ahead: Ahead | undefined): Promise<StepResult> {
     this.#available('stepAsync()');
-    this.#prepare(ahead);
+    const { stepper, steps, bindings, placement } = this.#made;
+    if (placement.finished) {
+      const result = this.stepWith(ahead);
+      await placement.finished();
+      return result;
+    }
+    const hyper = this.#prepare(ahead);
     if (!native().addon.pinsBuffers || 'bun' in process.versions || 'deno' in process.versions)
       return this.stepWith(ahead);
     const { numbers, answer } = this.#settings;
-    const pending = this.#stepper.stepAsync(this.#hyper, numbers, answer, this.#bindings.borrow());
+    const pending = stepper.stepAsync(hyper, numbers, answer, bindings.borrow());
     this.#inFlight = true;
     try {
       await pending;
     } finally {
       this.#inFlight = false;
     }
-    this.#stepper.settle(answer);
-    const result = this.#finish(ahead);
-    this.#bindings.checkReturned();
+    stepper.settle(answer);
+    const result = steps.finish(ahead);
+    bindings.checkReturned();
     return result;
+  }
+
+  /**
+   * Records the step as a CUDA graph at one of the next steps, and launches that from then on; as `cudaGraph: true`.
+   * Parameters and gradients may move, options change and steps be skipped; a new set of tensors with gradients is
+   * recorded anew.
+   */
+  capture(): this {
+    this.#available('capture()');
+    if (this.#made.placement.device === undefined)
+      throw new TypeError(
+        `Expected parameters of ${this.#definition.className} to be in CUDA memory for capture() but they are in host memory.`,
+      );
+    this.#settings.graph = true;
+    return this;
   }
 
   /** Forgets all gradients: sets `grad` of every parameter to null. Gradient memory is never written. */
   zeroGrad(): void {
     this.#available('zeroGrad()');
-    this.#bindings.forgetGrads();
+    this.#made.bindings.forgetGrads();
   }
 
   /** A parameter's step count and live views of its states, which appear at its first update. */
   state(parameter: Parameter): ParameterState {
     this.#available('state()');
-    const slot = this.#bindings.find(parameter);
+    const slot = this.#made.bindings.find(parameter);
     if (!slot)
       throw new RangeError(
         `Expected a parameter of this ${this.#definition.className} but received another object.`,
@@ -210,15 +249,16 @@ export abstract class Optimizer<O extends object = object> {
   /** A copy of everything the optimizer knows, by parameter name. */
   stateDict(): StateDict {
     this.#available('stateDict()');
-    return dictOf(this.#parts(), this.#steps, this.#skipped);
+    const { steps } = this.#made;
+    return dictOf(this.#parts(), steps.taken, steps.skipped);
   }
 
   /** Continues from a state dict: matched by name and shape, exact dtype; nothing is written unless all of it fits. */
   loadStateDict(dict: StateDict): void {
     this.#available('loadStateDict()');
+    this.#made.steps.settle();
     loadDict(this.#parts(), dict);
-    this.#steps = dict.step;
-    this.#skipped = dict.skipped ?? 0;
+    this.#made.steps.restart(dict.step, dict.skipped ?? 0);
   }
 
   /**
@@ -249,15 +289,15 @@ export abstract class Optimizer<O extends object = object> {
   /** Bytes of state the optimizer keeps now. */
   stateBytes(): number {
     this.#available('stateBytes()');
-    return this.#stepper.stateBytes();
+    return this.#made.stepper.stateBytes();
   }
 
   /** Frees the state. Every later call but this one is an error; views of the state stay readable. */
   dispose(): void {
     if (this.#disposed) return;
     this.#available('dispose()');
-    this.#stepper.dispose();
-    this.#bindings.release();
+    this.#made.stepper.dispose();
+    this.#made.bindings.release();
     this.#disposed = true;
   }
 
@@ -267,18 +307,19 @@ export abstract class Optimizer<O extends object = object> {
 
   /** Every parameter with its facts, in the order of native code's tensors. */
   protected parameters(): [Parameter, Slot][] {
-    return this.#bindings.slots.map((slot) => [slot.parameter, slot]);
+    return this.#made.bindings.slots.map((slot) => [slot.parameter, slot]);
   }
 
   /** @internal What a Lookahead needs of the optimizer it wraps. */
   attach(ahead: Ahead): {
-    readonly slots: readonly Slot[];
+    readonly bindings: Bindings;
     readonly groups: readonly Group[];
     readonly stepper: Stepper;
   } {
     this.#available('Lookahead');
     this.#ahead = ahead;
-    return { slots: this.#bindings.slots, groups: this.#groups, stepper: this.#stepper };
+    const { bindings, stepper } = this.#made;
+    return { bindings, groups: this.#groups, stepper };
   }
   /** @internal */
   groupOf(slot: Slot): Group {
@@ -304,36 +345,18 @@ export abstract class Optimizer<O extends object = object> {
       throw new Error(`stepAsync() of ${className} is in flight: await it before ${method}.`);
   }
 
-  #prepare(ahead: Ahead | undefined): void {
-    this.#plan.apply(this.#steps, this.#groups);
-    for (const group of this.#groups) {
-      group.write(this.#hyper.subarray(group.offset, group.offset + group.algorithm.hyper.length));
-    }
-    this.#settings.begin(ahead?.due ? 'sync' : this.#ahead ? 'keep' : 'off', ahead?.alpha);
-    this.#bindings.refresh();
-  }
-
-  /** Takes note of what the native step answered. */
-  #finish(ahead: Ahead | undefined): StepResult {
-    const settings = this.#settings;
-    if (settings.bytesWanted > 0) throw noMemory(settings.bytesWanted, this.#definition.className);
-    settings.scaler?.report(settings.badTensor !== undefined);
-    if (settings.applied) {
-      ++this.#steps;
-      ahead?.applied();
-    } else {
-      if (settings.nonFinite === 'throw') throw badGradient(this.#bindings.slots[settings.badTensor!]!);
-      ++this.#skipped;
-    }
-    return resultOf(settings, this.#steps, this.#bindings.slots, () => this.#stepper.reports());
+  #prepare(ahead: Ahead | undefined): Float64Array {
+    const { steps, bindings } = this.#made;
+    const hyper = steps.begin(this.#plan, this.#groups, this.#ahead !== undefined, ahead);
+    bindings.refresh();
+    return hyper;
   }
 
   #parts(): Parts {
     return {
       className: this.#definition.className,
-      bindings: this.#bindings,
+      ...this.#made,
       groups: this.#groups,
-      stepper: this.#stepper,
       ahead: this.#ahead,
       settings: this.#settings,
     };

@@ -1,4 +1,5 @@
 import { dataDType, dtypes, type DType, type HostArray } from './dtypes';
+import { isCudaTensor, type CudaTensor } from './cuda/tensor';
 import { checkChoice } from './options';
 import { expectedRange, expectedType } from './validate';
 
@@ -16,12 +17,12 @@ export interface Parameter {
   /** Unique in an optimizer; the key of its state. @default 'param.<index>' */
   readonly name?: string | undefined;
   /** Updated in place. No two parameters may share memory. */
-  data: HostArray;
+  data: HostArray | CudaTensor;
   /**
    * Same length as `data`, and of its dtype; float32 beside 16-bit data, or 16-bit beside float32 data will do too. Read
    * only. `null`: this tensor is left alone by the step, weight decay included.
    */
-  grad?: HostArray | null | undefined;
+  grad?: HostArray | CudaTensor | null | undefined;
   /** Row-major; its product is the length of `data`. @default [data.length] */
   readonly shape?: readonly number[] | undefined;
   /**
@@ -65,7 +66,7 @@ function oneOf(value: unknown, known: readonly string[], what: string): void {
 
 function shapeOf(parameter: Parameter, name: string): readonly number[] {
   const { shape, data } = parameter;
-  if (shape === undefined) return [data.length];
+  if (shape === undefined) return isCudaTensor(data) ? data.shape : [data.length];
   const what = `shape of "${name}"`;
   if (!Array.isArray(shape)) throw expectedType(what, 'an array of sizes', shape);
   for (const size of shape as readonly unknown[]) {

@@ -72,6 +72,10 @@ export class Plan {
     this.#entries.sort((a, b) => Number(a.group !== undefined) - Number(b.group !== undefined));
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.length === 0;
+  }
+
   /** Writes the scheduled options of the coming step into the live groups; they are checked as any assignment is. */
   apply(step: number, groups: readonly Group[]): void {
     for (const { group, part, option, schedule } of this.#entries) {

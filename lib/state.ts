@@ -1,9 +1,9 @@
 import type { Bindings, Slot } from './bindings';
-import type { StateArray } from './dtypes';
 import { recordOf } from './formats';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Stepper } from './native';
+import type { StateView } from './placement';
 import { checkStateDict, type StateDict, type TensorState } from './state-dict';
 import type { StepSettings } from './step-settings';
 import { onlyKnown } from './validate';
@@ -12,12 +12,13 @@ import { onlyKnown } from './validate';
  * A parameter's state: `step`, and live views of its states under torch's names in camelCase. They are Float32Arrays;
  * with float64 parameters Float64Arrays, with `stateDtype: 'bfloat16'` the bits in Uint16Arrays, and with '8bit' the
  * codes of `expAvg` in a Uint8Array and `expAvgScale`, the largest magnitude of each block of 256. 16-bit parameters
- * have `master` (Float32Array), `compensation` (bfloat16 bits) or `remainder` (Uint16Array) beside, by `rounding`.
+ * have `master` (Float32Array), `compensation` (bfloat16 bits) or `remainder` (Uint16Array) beside, by `rounding`. Of
+ * parameters in CUDA memory they are CudaTensors over the same numbers.
  */
 export interface ParameterState {
   /** Updates this parameter has had. */
   readonly step: number;
-  readonly [name: string]: StateArray | number;
+  readonly [name: string]: StateView | number;
 }
 
 /** What an optimizer's state is made of. */
@@ -39,7 +40,7 @@ export function noMemory(bytes: number, className: string): RangeError {
 export function readState({ groups, stepper, bindings }: Parts, slot: Slot): ParameterState {
   const { scalars: names } = groups[slot.group]!.algorithm;
   const [step = 0, , ...scalars] = stepper.progress(slot.index);
-  const state: Record<string, StateArray | number> = { step };
+  const state: Record<string, StateView | number> = { step };
   if (step > 0) names.forEach((name, i) => (state[name] = scalars[i]!));
   slot.fields.forEach(({ name }, k) => {
     const view = bindings.view(slot, k);
@@ -59,8 +60,11 @@ export function dictOf(parts: Parts, step: number, skipped: number): StateDict {
   const byChance = slots.some(({ format }) => format.rounding === 'stochastic');
   const state = slots.map((slot): [string, TensorState] => {
     const entries = Object.entries(readState(parts, slot));
-    const copies = entries.map(([key, value]) => [key, typeof value === 'number' ? value : value.slice()]);
-    return [slot.name, { shape: [...slot.shape], ...(Object.fromEntries(copies) as ParameterState) }];
+    const copies = entries.map(([key, value]) => [
+      key,
+      typeof value === 'number' ? value : bindings.copy(value),
+    ]);
+    return [slot.name, { ...Object.fromEntries(copies), shape: [...slot.shape] } as TensorState];
   });
   const paramGroups = groups.map((group, index) => ({
     ...structuredClone(group.checked((name) => group.live[name])),

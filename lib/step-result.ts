@@ -1,8 +1,9 @@
 import type { Slot } from './bindings';
-import { firstNotFinite } from './dtypes';
+import { isCudaTensor } from './cuda/tensor';
+import { firstNotFinite, type HostArray } from './dtypes';
 import type { StepSettings } from './step-settings';
 
-/** What a step did. */
+/** What a step did. Of a step on a GPU, reading waits for it where that is not yet known. */
 export interface StepResult {
   /** False when the step was skipped and nothing was written. */
   readonly applied: boolean;
@@ -58,12 +59,11 @@ function diagnosticsOf(slots: readonly Slot[], reports: Float64Array): StepResul
 
 /** What a native step answered, in words. */
 export function resultOf(
-  settings: StepSettings,
+  { applied, gradNorm, badTensor, diagnostics }: StepSettings,
   step: number,
   slots: readonly Slot[],
   reports: () => Float64Array,
 ): StepResult {
-  const { applied, gradNorm, badTensor, diagnostics } = settings;
   const tensors = applied && diagnostics ? diagnosticsOf(slots, reports()) : undefined;
   return {
     applied,
@@ -74,9 +74,34 @@ export function resultOf(
   };
 }
 
+/** What is read of a step's result when it is known; until then reading waits for the step. */
+export function lazyResult(
+  known: { readonly step?: number; readonly applied?: true },
+  wait: () => StepResult,
+): StepResult {
+  return {
+    get applied() {
+      return known.applied ?? wait().applied;
+    },
+    get step() {
+      return known.step ?? wait().step;
+    },
+    get gradNorm() {
+      return wait().gradNorm;
+    },
+    get nonFinite() {
+      return wait().nonFinite;
+    },
+    get tensors() {
+      return wait().tensors;
+    },
+  } as StepResult;
+}
+
 /** The error of a step that was to throw for a bad gradient. */
 export function badGradient({ name, grad, gradDType }: Slot): RangeError {
-  const received = (grad && firstNotFinite(grad, gradDType)) ?? 'overflow when it is unscaled';
+  const array = isCudaTensor(grad) ? (grad.download() as HostArray) : grad;
+  const received = (array && firstNotFinite(array, gradDType)) ?? 'overflow when it is unscaled';
   return new RangeError(
     `Expected grad of "${name}" to be finite but received ${received}; nothing was changed.`,
   );

@@ -1,4 +1,6 @@
+import type { CudaStream } from './cuda/stream';
 import type { Rounding, StateDType } from './dtypes';
+import type { Ahead } from './lookahead';
 import { checkChoice, flag, integer, limit, positive } from './options';
 import { describe, expectedRange } from './validate';
 
@@ -8,6 +10,8 @@ export interface LossScaler {
   readonly scale: number;
   /** Told after every step whether a gradient was not finite. */
   report(foundInf: boolean): void;
+  /** Of a step on a GPU, which may not be done yet: `settle` reports, and is to be called before `scale` is read. */
+  expect?(settle: () => void): void;
   stateDict(): object;
   loadStateDict(state: never): void;
 }
@@ -39,6 +43,16 @@ export interface CommonOptions {
   /** Return norms of every tensor from every step. @default false */
   diagnostics?: boolean | undefined;
   /**
+   * The stream in which steps on parameters in CUDA memory are queued, or the `cudaStream_t` of someone else.
+   * @default the stream that `cuda` uses for the device
+   */
+  stream?: CudaStream | bigint | undefined;
+  /**
+   * Record the step as a CUDA graph, once, and launch that; `capture()` turns it on later. Schedules are then called ahead
+   * of time, for up to 32 coming steps, and must depend on the step alone. @default false
+   */
+  cudaGraph?: boolean | undefined;
+  /**
    * How 16-bit parameters keep what rounding would lose; other parameters lose nothing. `master`: a float32 copy, 4 bytes
    * a parameter, is updated and rounded to the parameter. Of bfloat16 only: `stochastic`: rounded up or down by chance,
    * right on average, no bytes; `kahan`: a bfloat16 compensation, 2 bytes; `split`: the lower half of the float32 whose
@@ -66,6 +80,8 @@ export const commonOptionNames = [
   'rounding',
   'stateDtype',
   'seed',
+  'stream',
+  'cudaGraph',
 ] as const;
 
 export const seedOption = integer(0, 2 ** 32 - 1, 0);
@@ -80,6 +96,13 @@ const enum Setting {
   Lookahead,
   Alpha,
   Seed,
+  Graph,
+  Rows,
+  FirstRow,
+  Taken,
+  Known,
+  LookaheadK,
+  LookaheadStep,
   Count,
 }
 const enum Answer {
@@ -87,6 +110,7 @@ const enum Answer {
   BytesWanted,
   BadTensor,
   GradNorm,
+  Pending,
   Count,
 }
 
@@ -107,7 +131,7 @@ export class StepSettings {
 
   constructor(
     private readonly className: string,
-    { maxGradNorm, gradScale, nonFinite, diagnostics, seed }: CommonOptions,
+    { maxGradNorm, gradScale, nonFinite, diagnostics, seed, cudaGraph }: CommonOptions,
   ) {
     this.maxGradNorm = maxGradNorm ?? null;
     this.gradScale = gradScale ?? 1;
@@ -122,6 +146,21 @@ export class StepSettings {
     this.numbers[Setting.NonFinite] = policies.indexOf(this.nonFinite);
     this.numbers[Setting.Diagnostics] = Number(this.diagnostics);
     this.seed = seed ?? 0;
+    this.graph = flag(false).check(cudaGraph ?? false, 'cudaGraph', className);
+    this.numbers[Setting.Rows] = 1;
+  }
+
+  /** Whether steps are recorded as a CUDA graph. */
+  get graph(): boolean {
+    return this.numbers[Setting.Graph] === 1;
+  }
+  set graph(on: boolean) {
+    this.numbers[Setting.Graph] = Number(on);
+  }
+
+  /** Whether the norm of gradients is taken. */
+  get measures(): boolean {
+    return this.#maxGradNorm !== null || this.nonFinite !== 'propagate';
   }
 
   /** Of stochastic rounding. */
@@ -155,8 +194,8 @@ export class StepSettings {
     return typeof this.#gradScale === 'number' ? undefined : this.#gradScale;
   }
 
-  /** Brings the numbers up to date for a step. `alpha`: that of a Lookahead whose weights meet after it. */
-  begin(lookahead: 'off' | 'keep' | 'sync', alpha = 0): void {
+  /** Brings the numbers up to date for a step, of a Lookahead `ahead` or none; `isKept`: its slow weights exist. */
+  begin(isKept: boolean, ahead: Ahead | undefined): void {
     const { numbers } = this;
     const scale = typeof this.#gradScale === 'number' ? this.#gradScale : this.#gradScale.scale;
     if (!(Number.isFinite(scale) && scale > 0)) {
@@ -164,8 +203,24 @@ export class StepSettings {
     }
     numbers[Setting.GradScale] = scale;
     numbers[Setting.MaxGradNorm] = this.#maxGradNorm ?? 0;
-    numbers[Setting.Lookahead] = ['off', 'keep', 'sync'].indexOf(lookahead);
-    numbers[Setting.Alpha] = alpha;
+    numbers[Setting.Lookahead] = ahead?.due ? 2 : Number(isKept);
+    numbers[Setting.Alpha] = ahead?.alpha ?? 0;
+    numbers[Setting.LookaheadK] = ahead?.k ?? 0;
+    numbers[Setting.LookaheadStep] = ahead?.steps ?? 0;
+  }
+
+  /** For backends that count steps themselves: `rows` of hyper-parameters, what steps are known, and until which. */
+  count(rows: number, firstRow: number, taken: number, known: number): void {
+    const { numbers } = this;
+    numbers[Setting.Rows] = rows;
+    numbers[Setting.FirstRow] = firstRow;
+    numbers[Setting.Taken] = taken;
+    numbers[Setting.Known] = known;
+  }
+
+  /** The serial of a step whose outcome is to be asked for; 0 where all is known. */
+  get pending(): number {
+    return this.answer[Answer.Pending]!;
   }
 
   get applied(): boolean {

@@ -201,6 +201,8 @@ CLASSES = Classes(
             "algorithm": "muon",
             "nsDtype": "bfloat16",
             "nsForm": "standard",
+            "cudaMode": "auto",
+            "workspaceBytes": 2**29,
             "split": 1,
             "maximize": False,
         },

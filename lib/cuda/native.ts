@@ -1,3 +1,5 @@
+import type { Stepper } from '../native';
+
 /** What the CUDA addon exports; native/node/cuda_addon.cpp is the other side. */
 
 /** A GPU as the driver describes it. */
@@ -78,13 +80,14 @@ export interface NativeCuda {
   readonly pinsBuffers: boolean;
   readonly Memory: new () => NativeMemory;
   readonly Stream: new (device: number, handle?: bigint) => NativeStream;
+  readonly Stepper: new (rules: readonly string[], stream: NativeStream) => Stepper;
   readonly Event: new (device: number, timing: boolean) => NativeEvent;
   presence(): NativePresence;
   cublas(): NativeCublas;
   /** Errors are made here, so that they belong to the caller's realm. */
   setErrors(make: (...facts: FaultFacts) => Error): void;
   allocate(device: number, bytes: number, dtype: number): NativeMemory;
-  wrap(device: number, pointer: bigint, bytes: number, dtype: number): NativeMemory;
+  wrap(device: number, pointer: bigint, bytes: number, dtype: number, keep?: NativeMemory): NativeMemory;
   /** `[kind, device, bytes of its allocation from there on, or -1]` */
   pointerInfo(
     device: number,

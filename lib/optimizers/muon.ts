@@ -55,6 +55,18 @@ export interface MuonOptions extends CommonGroupOptions {
    * for oblong matrices), or by whichever takes less work. @default 'standard'
    */
   nsForm?: 'standard' | 'gram' | 'auto' | undefined;
+  /**
+   * How matrices in CUDA memory are iterated: in bfloat16 with the roundings of torch's Muon (standard), in float32 or,
+   * where `nsDtype` is bfloat16, in float16 (precise), in float16 and the Gram form for matrices that it pays for
+   * (fast), or in tf32. By itself: float32 in `nsForm`; bfloat16 as standard, or as fast where `nsForm` is not
+   * standard. @default 'auto'
+   */
+  cudaMode?: 'auto' | 'standard' | 'precise' | 'fast' | 'tf32' | undefined;
+  /**
+   * Bytes of CUDA memory that the iteration may take, an integer >= 1; more matrices than fit take turns, and one that
+   * does not fit takes what it needs. @default 2 ** 29
+   */
+  workspaceBytes?: number | undefined;
   /** Options of the parameters that go to AdamW. */
   adamw?: MuonAdamWOptions | undefined;
 }
@@ -118,6 +130,8 @@ const muon = {
     nsEps: nonNegative(1e-7),
     nsDtype: choice(['float32', 'bfloat16'], 'float32'),
     nsForm: choice(['standard', 'gram', 'auto'], 'standard'),
+    cudaMode: choice(['auto', 'standard', 'precise', 'fast', 'tf32'], 'auto'),
+    workspaceBytes: integer(1, Infinity, 2 ** 29),
   },
   suits: ({ split }: Readonly<Record<string, unknown>>, where: string, params: readonly Parameter[]) => {
     if (split === 1) return;

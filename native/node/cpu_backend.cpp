@@ -41,11 +41,11 @@ class CpuBackend : public Backend {
     return Elements(env, value, dtype, length, data);
   }
 
-  napi_value view(Napi::Env env, void* data, size_t bytes, DType, std::shared_ptr<Slab> slab) const override {
+  napi_value view(Napi::Env env, const Part& part, std::shared_ptr<Slab> slab) const override {
     auto* const keep = new std::shared_ptr<Slab>(std::move(slab));
     napi_value buffer;
     const napi_status status = napi_create_external_arraybuffer(
-        env, data, bytes,
+        env, part.data, part.all,
         [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Slab>*>(hint); }, keep, &buffer);
     if (status == napi_ok) return buffer;
     delete keep;

@@ -10,6 +10,10 @@
 #include "cuda_tensor.h"
 #include "dlpack.h"
 #include "stay_loaded.h"
+#include "stepper_object.h"
+#if defined(FO_STAND_IN)
+#include "stand_in_object.h"
+#endif
 
 namespace {
 
@@ -100,6 +104,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   own->memory_class = define("Memory", fo::MemoryObject::Define(env));
   own->stream_class = define("Stream", fo::StreamObject::Define(env));
   own->event_class = define("Event", fo::EventObject::Define(env));
+  exports.Set("Stepper", fo::StepperObject::Define(env));
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
@@ -115,7 +120,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
-  if (fo::add_test_exports) fo::add_test_exports(env, exports);
+#if defined(FO_STAND_IN)
+  exports.Set("standIn", fo::StandInObject(env));
+#endif
   return exports;
 }
 

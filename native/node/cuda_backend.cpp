@@ -24,10 +24,10 @@ class CudaBackend : public Backend {
            handle.bytes == bytes_of(dtype, length);
   }
 
-  napi_value view(Napi::Env env, void* data, size_t bytes, DType dtype,
-                  std::shared_ptr<Slab> slab) const override {
-    auto memory = cuda::Memory::wrap(*device_, data, bytes, [slab = std::move(slab)] {});
-    return MemoryObject::Make(env, std::move(memory), data, bytes, dtype);
+  napi_value view(Napi::Env env, const Part& part, std::shared_ptr<Slab> slab) const override {
+    void* const data = part.data + part.offset;
+    auto memory = cuda::Memory::wrap(*device_, data, part.bytes, [slab = std::move(slab)] {});
+    return MemoryObject::Make(env, std::move(memory), data, part.bytes, part.dtype, false);
   }
 
   Napi::Value run(Napi::Env env, const std::function<Napi::Value()>& method) const override {

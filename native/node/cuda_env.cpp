@@ -2,8 +2,6 @@
 
 namespace fo {
 
-void (*add_test_exports)(Napi::Env env, Napi::Object exports) = nullptr;
-
 Napi::Value FaultAsError(Napi::Env env, const cuda::Fault& fault) {
   return cuda_env(env).make_error.Call(
       {Napi::String::New(env, fault.call), Napi::Number::New(env, fault.code),

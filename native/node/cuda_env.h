@@ -18,9 +18,6 @@ struct CudaEnv {
   Napi::FunctionReference memory_class, stream_class, event_class;
 };
 
-// Set by the stand-in for a GPU, in the addon that is built with it.
-extern void (*add_test_exports)(Napi::Env env, Napi::Object exports);
-
 inline CudaEnv& cuda_env(Napi::Env env) { return *env.GetInstanceData<CudaEnv>(); }
 
 // The error as a value, to throw or to reject a promise with. Empty where JavaScript cannot run any more.

@@ -17,9 +17,14 @@ class Backend {
   virtual ~Backend() = default;
   // The memory of an argument of bind(). False: it has another dtype or length.
   virtual bool memory_of(Napi::Env env, napi_value value, DType dtype, size_t length, void** data) const = 0;
-  // A state for JavaScript, which keeps `slab` alive; null when the runtime allows none.
-  virtual napi_value view(Napi::Env env, void* data, size_t bytes, DType dtype,
-                          std::shared_ptr<Slab> slab) const = 0;
+  // A part of a state's memory.
+  struct Part {
+    char* data;
+    size_t all, offset, bytes;
+    DType dtype;
+  };
+  // It for JavaScript, keeping `slab` alive; null when the runtime allows none.
+  virtual napi_value view(Napi::Env env, const Part& part, std::shared_ptr<Slab> slab) const = 0;
   // Runs a method, and throws in JavaScript what it throws here.
   virtual Napi::Value run(Napi::Env, const std::function<Napi::Value()>& method) const { return method(); }
 

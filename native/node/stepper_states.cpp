@@ -8,16 +8,21 @@
 
 namespace fo {
 
-// stateBuffer(index, state) -> a view of the state's own memory, or undefined where there is none yet.
-// A rule's own states come first, then the slow weights, then what the rounding keeps. Of 8-bit states it
-// holds the codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them.
+// stateBuffer(index, state, byteOffset, bytes) -> a view of the state's own memory, or undefined where there
+// is none yet. A rule's own states come first, then the slow weights, then what the rounding keeps. Of 8-bit
+// states it holds the codes and, from a multiple of 64 bytes on, a float32 scale for every 256 of them. Where
+// views are ArrayBuffers they are of all of it, whatever part is asked for.
 Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Tensor* const tensor = TensorAt(info, 0);
   const uint32_t k = info[1].ToNumber().Uint32Value();
   if (!tensor || k >= kMaxStates || !tensor->args.states[k]) return env.Undefined();
-  const napi_value view = backend_->view(env, tensor->args.states[k], tensor->bytes_of(int(k)),
-                                         tensor->dtype_of(int(k)), tensor->slabs[k]);
+  Backend::Part part{static_cast<char*>(tensor->args.states[k]), tensor->bytes_of(int(k)),
+                     size_t(info[2].ToNumber().Int64Value()), size_t(info[3].ToNumber().Int64Value()),
+                     tensor->dtype_of(int(k))};
+  if (part.offset > part.all || part.bytes > part.all - part.offset) return Refuse(env, "no such part");
+  if (part.dtype == DType::kBlocks8 && part.offset > 0) part.dtype = DType::kF32;
+  const napi_value view = backend_->view(env, part, tensor->slabs[k]);
   return view ? Napi::Value(env, view) : Refuse(env, "this runtime does not allow views of native memory");
 }
 

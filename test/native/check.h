@@ -50,7 +50,10 @@ inline void test(const std::string& name, const std::function<void()>& body) {
 inline int rounds(int full) { return session.quick ? (full + 9) / 10 : full; }
 
 void test_vec();
+void test_codecs();
 void test_kernels();
+void test_double_kernels();
+void test_formats();
 void test_sums();
 void test_stepper();
 void test_step();

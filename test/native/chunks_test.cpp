@@ -39,12 +39,12 @@ struct RecordingKernels {
 void cover(const std::vector<uint64_t>& lengths, int threads) {
   static const RecordingKernels kernels;
   const fo::RuleInfo& sgd = *fo::find_rule("sgd");
-  fo::Stepper stepper({&sgd}, kernels.rows, threads);
+  fo::Stepper stepper({&sgd}, kernels.rows, nullptr, threads);
   stepper.add_group(0);
   std::vector<char> addresses(lengths.size() + 1);
   uint64_t total = 0;
   for (size_t i = 0; i < lengths.size(); ++i) {
-    stepper.tensors().add(lengths[i], {1, lengths[i], 1}, 0, {});
+    stepper.add(lengths[i], {1, lengths[i], 1}, 0);
     stepper.tensors().bind(int(i), &addresses[i], &addresses.back());
     total += lengths[i];
   }

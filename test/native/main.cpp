@@ -68,7 +68,9 @@ int run(int argc, char** argv) {
   test_thread_pool();
   test_chunks();
   test_vec();
+  test_codecs();
   test_kernels();
+  test_double_kernels();
   test_gemm();
   test_newton_schulz();
   test_sums();
@@ -76,6 +78,7 @@ int run(int argc, char** argv) {
   test_stepper();
   test_step();
   test_step_inputs();
+  test_formats();
   std::printf("%d passed, %d failed\n", session.passed, session.failed);
   return session.failed || !session.passed;
 }

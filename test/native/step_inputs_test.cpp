@@ -30,7 +30,7 @@ struct Centered {
   std::vector<Floats> params, grads;
 
   Centered(const std::vector<Matrix>& shapes, const HyperRow& hyper, const fo::Isa& isa, int threads)
-      : stepper({fo::find_rule("ranger")}, isa.kernels, threads), row(hyper) {
+      : stepper({fo::find_rule("ranger")}, isa.kernels, isa.codecs, threads), row(hyper) {
     stepper.add_group(0);
     for (const Matrix& m : shapes) {
       const size_t length = m.rows * m.cols;

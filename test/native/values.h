@@ -19,11 +19,23 @@ inline float from_bits(uint32_t bits) {
   return value;
 }
 
+inline uint64_t bits_of(double value) {
+  uint64_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline double double_from_bits(uint64_t bits) {
+  double value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 constexpr uint32_t kAnyNan = 0x7fc00000;
 
 // The bits of a result, all NaNs as one: their signs and payloads are promised by nobody.
 inline uint32_t result_bits(uint32_t bits) { return (bits & 0x7fffffff) > 0x7f800000 ? kAnyNan : bits; }
 inline uint32_t result_bits(float value) { return result_bits(bits_of(value)); }
+inline uint64_t result_bits(double value) { return value == value ? bits_of(value) : 0x7ff8000000000000; }
 
 constexpr uint32_t kSpecials[] = {
     0x00000000, 0x80000000,              // zeros
@@ -36,6 +48,15 @@ constexpr uint32_t kSpecials[] = {
     0xffd54321, 0x7f800001, 0xffa00000,  // NaNs with payloads, two signalling
     0x3f800001, 0x3f7fffff, 0x40490fdb,
     0xc2f6e979, 0x1e3ce508, 0x60ad78ec,  // around one, pi, -123, 1e-20, 1e20
+};
+
+constexpr uint64_t kDoubleSpecials[] = {
+    0x0000000000000000, 0x8000000000000000,  // as above
+    0x3ff0000000000000, 0xbff0000000000000, 0x0000000000000001, 0x8000000000000001, 0x000fffffffffffff,
+    0x0010000000000000, 0x8010000000000000, 0x7fefffffffffffff, 0xffefffffffffffff, 0x7ff0000000000000,
+    0xfff0000000000000, 0x7ff8000000000000, 0xfff8000000000000, 0x7ff8123456789abc, 0x7ff0000000000001,
+    0x3ff0000000000001, 0x3fefffffffffffff, 0x400921fb54442d18, 0xc05edd3c07fb4c99, 0x3bc79ca10c924223,
+    0x4415af1d78b58c40,
 };
 
 class Random {
@@ -58,6 +79,14 @@ class Random {
     const uint64_t r = next();
     return from_bits(r & 1 ? uint32_t(r >> 32) : kSpecials[(r >> 1) % std::size(kSpecials)]);
   }
+  // The same of either type, for templates.
+  void any(float* value) { *value = any(); }
+  void any(double* value) {
+    const uint64_t r = next();
+    *value = double_from_bits(r & 1 ? next() : kDoubleSpecials[(r >> 1) % std::size(kDoubleSpecials)]);
+  }
+  void small(float* value) { *value = small(); }
+  void small(double* value) { *value = double(small()) + double(small()) / (1 << 24); }
 
  private:
   uint64_t state_;

@@ -1,6 +1,6 @@
 #pragma once
-// The operations of V. vec_ops.cpp compiles the list once per instruction set, vec_test.cpp compares with the
-// standard library: X(name, on vectors a b c, on floats a b c).
+// The operations of V and VD. vec_ops.cpp compiles the list once per instruction set, vec_test.cpp compares
+// with the standard library: X(name, on vectors a b c, on numbers a b c).
 #include <cstddef>
 
 // clang-format off
@@ -14,7 +14,7 @@
   X(fnma, fnma(a, b, c), std::fma(-a, b, c))                                 \
   X(sqrt, sqrt(a), std::sqrt(a))                                             \
   X(max, max(a, b), a > b ? a : b)                                           \
-  X(sign, sign(a), std::isnan(a) ? a : float((a > 0) - (a < 0)))             \
+  X(sign, sign(a), a != a ? a : Real((a > 0) - (a < 0)))                     \
   X(broadcast, fma(0.9f, a, 0.1f * b), std::fma(0.9f, a, 0.1f * b))          \
   /* A compiler may not fuse these: rounding twice is part of the result. */ \
   X(multiply_add, a * b + c, a * b + c)                                      \
@@ -33,18 +33,24 @@ enum Op {
 
 // What one instruction set offers. Plain C, as the kernel tables: the files compiled per instruction set
 // share no inline code with others.
+template <class Real>
 struct VecOps {
   size_t width;
   // out[i] = op(a[i], b[i], c[i]) for i < width, all with unaligned full loads and stores.
-  void (*full[kOps])(const float* a, const float* b, const float* c, float* out);
+  void (*full[kOps])(const Real* a, const Real* b, const Real* c, Real* out);
   // The same for i < n <= width, with partial loads and stores.
-  void (*part[kOps])(const float* a, const float* b, const float* c, float* out, size_t n);
+  void (*part[kOps])(const Real* a, const Real* b, const Real* c, Real* out, size_t n);
   // A partial load, then a full store: the lanes beyond n are zero.
-  void (*widen)(const float* a, float* out, size_t n);
+  void (*widen)(const Real* a, Real* out, size_t n);
   // A full load, its first n lanes, then a full store.
-  void (*first)(const float* a, float* out, size_t n);
+  void (*first)(const Real* a, Real* out, size_t n);
   // Running sums, and sums of squares, of one vector after the other: as many doubles as there are lanes.
-  void (*sum)(const float* a, size_t vectors, double* plain, double* squares);
+  void (*sum)(const Real* a, size_t vectors, double* plain, double* squares);
+};
+
+struct VecTables {
+  VecOps<float> floats;
+  VecOps<double> doubles;
 };
 
 }  // namespace fo_test

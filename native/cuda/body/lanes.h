@@ -103,7 +103,8 @@ struct Lanes {
         if (used(k)) own[k] = V(s[k].x[e]);
       next[e] = V(p.x[e]);
       if constexpr (kMeasures) {
-        Rule::template measure<M>(next[e], gradient[e], own, coef, typename S::Part{sums, e, at.has(e)});
+        typename S::Part part{sums, e, at.has(e)};
+        Rule::template measure<M>(next[e], gradient[e], own, coef, part);
       } else {
         Rule::template update<M>(next[e], gradient[e], own, coef);
       }

@@ -33,9 +33,9 @@ struct MuonPass {
   };
 
   FO_DEVICE Common common_of(const Shared& m, const MuonMatrix& matrix, unsigned streams) {
-    Common common{{m.row, m.slot.step},
+    Common common{{m.row, m.slot},
                   {},
-                  V(Real(m.slot.unscale)),
+                  V(number<Real>(m.slot.unscale, m.slot.unscale64)),
                   V(Real(m.decision.made.clip)),
                   (m.row.vectors & streams) == streams,
                   matrix.origin,
@@ -54,10 +54,9 @@ struct MuonPass {
       if (column + uint32_t(k) >= cols) break;
       const uint32_t left = cols - column - uint32_t(k);
       const uint64_t at = first + uint64_t(k);
-      // A row of a matrix may begin anywhere in its tensor.
-      const bool whole = left >= E && at % E == 0;
-      const Place place{at, left < E ? left : E, whole, whole && common.aligned};
-      if (place.fast) {
+      const uint32_t begin = uint32_t(at % kChunk);
+      const Place place{uint32_t(at / kChunk), begin, begin + (left < E ? left : E)};
+      if (common.aligned && place.whole(E)) {
         f.template run<true>(place, k);
       } else {
         f.template run<false>(place, k);
@@ -77,22 +76,28 @@ struct MuonPass {
     for (uint64_t at = range.begin; at < range.end; ++at) {
       const uint64_t q = at / pieces;
       const MuonMatrix matrix = args.matrices[q];
-      if (q != known) enter(block, args, matrix.tensor);
+      if (q != known) enter(block, args, matrix);
       known = q;
       f(matrix, q * args.packed.stride, uint32_t(at % pieces), at);
     }
   }
 
   template <class Block>
-  FO_DEVICE void enter(Block& block, const Args& args, uint32_t tensor) {
+  FO_DEVICE void enter(Block& block, const Args& args, const MuonMatrix& matrix) {
     Shared& m = block.shared();
-    const TensorRow& row = args.pass.tensors[tensor];
+    const TensorRow& row = args.pass.tensors[matrix.tensor];
     const Slot& slot = (args.pass.slots ? args.pass.slots : args.pass.inline_slots)[row.slot];
     block.sync();
     block.each([&](int thread) {
       static_assert(kWords<TensorRow> + kWords<Slot> <= kThreads, "a word each");
       copy_word(&m.row, &row, thread);
       copy_word(&m.slot, &slot, thread - kWords<TensorRow>);
+    });
+    block.sync();
+    // A row of a matrix may begin anywhere in its tensor.
+    if (matrix.origin % 4 == 0 && matrix.columns % 4 == 0) return;
+    block.each([&](int thread) {
+      if (thread == 0) m.row.vectors = 0;
     });
     block.sync();
   }
@@ -127,7 +132,7 @@ struct MuonPack : MuonPass<F> {
         V own[Muon::kStates] = {V(s.x[e])}, direction(Real(0));
         MuonMomentum::update<0>(direction, common.clip * unscaled, own, common.coef);
         s.x[e] = own[0].x;
-        if (uint32_t(e) >= at.valid) continue;
+        if (!at.has(e)) continue;
         x.x[first + e] = float(direction.x);
         grad_squares = lane::fused(float(unscaled.x), float(unscaled.x), grad_squares);
       }
@@ -200,7 +205,7 @@ struct MuonApply : MuonPass<F> {
       for (int e = 0; e < E; ++e) {
         const float before = float(p.x[e]), change = float((next[e] - V(p.x[e])).x);
         p.x[e] = next[e].x;
-        if (uint32_t(e) >= at.valid) continue;
+        if (!at.has(e)) continue;
         update_squares = lane::fused(change, change, update_squares);
         param_squares = lane::fused(before, before, param_squares);
       }

@@ -2,6 +2,7 @@
 // From a body to a kernel: a __global__ function where nvcc compiles, else a function for the executor.
 #include <string>
 
+#include "../block.h"
 #include "../kernels.h"
 
 #if !defined(__CUDACC__)
@@ -44,10 +45,5 @@ const Kernel* make_kernel(const std::string& name) {
   return new Kernel{lasting->c_str(), reinterpret_cast<const void*>(&entry<Body, kBlocks>), kThreads, kBlocks,
                     sizeof(typename Body::Args)};
 }
-
-// The kernels of one pass in one flavor: by rule, then by mode.
-struct RuleRow {
-  const Kernel* modes[kMaxModes];
-};
 
 }  // namespace fo::cuda

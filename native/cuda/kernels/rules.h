@@ -2,6 +2,7 @@
 // Kernels of every rule of the registry, for one pass in one flavor.
 #include "../body/pass.h"
 #include "entry.h"
+#include "rows.h"
 
 namespace fo::cuda {
 

@@ -1,17 +1,10 @@
-// Finds kernels. The names of a pass in a flavor stand here and in the file that compiles them.
+// Finds kernels.
 #include <vector>
 
 #include "../../core/rule_table.h"
-#include "entry.h"
+#include "rows.h"
 
 namespace fo::cuda {
-
-#define FO_PASSES(X) X(plain) X(mixed) X(double)
-#define FO_DECLARE(flavor)           \
-  const RuleRow* flavor##_update();  \
-  const RuleRow* flavor##_observe(); \
-  const RuleRow* flavor##_measure();
-FO_PASSES(FO_DECLARE)
 
 namespace {
 
@@ -19,9 +12,9 @@ using Rows = const RuleRow* (*)();
 #define FO_UPDATE(flavor) flavor##_update,
 #define FO_OBSERVE(flavor) flavor##_observe,
 #define FO_MEASURE(flavor) flavor##_measure,
-constexpr Rows kUpdates[kFlavors] = {FO_PASSES(FO_UPDATE)};
-constexpr Rows kObserves[kFlavors] = {FO_PASSES(FO_OBSERVE)};
-constexpr Rows kMeasures[kFlavors] = {FO_PASSES(FO_MEASURE)};
+constexpr Rows kUpdates[kFlavors] = {FO_FLAVORS(FO_UPDATE)};
+constexpr Rows kObserves[kFlavors] = {FO_FLAVORS(FO_OBSERVE)};
+constexpr Rows kMeasures[kFlavors] = {FO_FLAVORS(FO_MEASURE)};
 
 const Kernel* find(const Rows* passes, int rule, int mode, Flavor flavor) {
   const Rows rows = passes[int(flavor)];

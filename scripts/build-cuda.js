@@ -1,0 +1,48 @@
+'use strict';
+
+// Builds the CUDA addon with cmake-js, build-cuda/Release/fused_optim_cuda.node, and checks its size:
+//   node scripts/build-cuda.js [--architectures 90-real,...] [--jobs n]
+//
+// Architectures are CMake's: 90 is code for sm_90 and PTX that later GPUs can translate, 90-real is the code
+// alone. Without the option they are those of native/sources.json, which is what ships.
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { parseArgs } = require('node:util');
+const { cudaArchitectures, root } = require('./sources');
+
+const mostBytes = 4 * 2 ** 20;
+const addon = path.join(root, 'build-cuda', 'Release', 'fused_optim_cuda.node');
+
+const { values: options } = parseArgs({
+  options: {
+    architectures: { type: 'string', default: cudaArchitectures.join(',') },
+    jobs: { type: 'string', default: '2' },
+  },
+});
+
+function build() {
+  const script = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
+  const args = ['build', '-O', 'build-cuda', '-p', options.jobs, '--target', 'fused_optim_cuda'];
+  args.push('--CDFO_CUDA=ON', `--CDFO_CUDA_ARCHITECTURES=${options.architectures.split(',').join(';')}`);
+  const { status, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`cmake-js ended with status ${status}.`);
+}
+
+/** Size of the addon; a package that brings it may grow by no more than `mostBytes`. */
+function checkSize() {
+  const { size } = fs.statSync(addon);
+  const said = `${path.relative(root, addon)}: ${size.toLocaleString('en')} bytes, for ${options.architectures}`;
+  if (size > mostBytes) throw new Error(`${said}; expected at most ${mostBytes.toLocaleString('en')}.`);
+  console.log(`${said}; at most ${mostBytes.toLocaleString('en')} are allowed.`);
+}
+
+try {
+  build();
+  checkSize();
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,80 @@
+'use strict';
+
+// Builds and runs the native tests of the CUDA backend, test/native/cuda, on the stand-in for a GPU:
+//   node scripts/test-cuda-native.js [--sanitize address,undefined | --sanitize thread] [case]
+// `case` is a part of the names of the cases to run. The last line is "N passed, N failed".
+
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { parseArgs } = require('node:util');
+const { capture } = require('../test/native/build');
+const { coreObjects, hostBuild, objectName } = require('./build-cuda-host');
+const { core, flags, isas, kernels, root } = require('./sources');
+
+const tests = 'test/native/cuda';
+const { values, positionals } = parseArgs({
+  options: { sanitize: { type: 'string', default: '' } },
+  allowPositionals: true,
+});
+const sanitizers = values.sanitize.split(',').filter(Boolean);
+
+async function buildTests(build) {
+  // The CPU's core and kernels are in it too: the backend has to compute the same bits.
+  const objects = [
+    ...coreObjects(build),
+    ...core.map((file) => build.object(objectName(file), file, build.common)),
+    ...isas().flatMap((isa) =>
+      kernels.map((file) =>
+        build.object(`${objectName(file)}_${isa}`, file, [
+          ...build.common,
+          ...flags[isa],
+          '-Wno-uninitialized',
+          `-DFO_ISA=${isa}`,
+        ]),
+      ),
+    ),
+  ];
+  // A library that looks like cuBLAS, to be found and loaded.
+  const fake = build.object('fake_cublas', `${tests}/fake_cublas.c`, ['-x', 'c']);
+  await build.compile();
+  const library = await build.link('libcublas.so.13', [fake], ['-shared']);
+  const testFlags = [...flags.common, '-O1', `-DFO_FAKE_CUBLAS="${library}"`];
+  const searched = ['native/cuda/runtime/cublas_library.cpp', 'native/cuda/runtime/cublas_search.cpp'];
+  for (const file of searched) objects.push(build.object(objectName(file), file, build.common));
+  for (const name of fs.readdirSync(path.join(root, tests)))
+    if (name.endsWith('.cpp'))
+      objects.push(build.object(`test_${objectName(name)}`, `${tests}/${name}`, testFlags));
+  await build.compile();
+  return build.link('test-cuda-native', objects, ['-ldl']);
+}
+
+async function main() {
+  if (process.platform === 'win32')
+    return console.log('native tests of the CUDA backend: skipped, they need a POSIX system');
+  const started = Date.now();
+  const program = await buildTests(hostBuild(sanitizers));
+  console.log(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  const run = (prefix) =>
+    spawnSync([...prefix, program][0], [...prefix, program, ...positionals].slice(1), {
+      stdio: 'inherit',
+      env: { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1' },
+    });
+  // The runtimes of older sanitizers want their own addresses free of the system's random placement.
+  const prefix =
+    sanitizers.includes('thread') && capture(['setarch', '-R', 'true']).ok
+      ? ['setarch', os.machine(), '-R']
+      : [];
+  const { status, signal, error } = run(prefix);
+  if (error) throw error;
+  if (status === 0) return;
+  process.exitCode = 1;
+  if (status !== 1)
+    console.log(`FAILED the tests ended with ${signal ?? `status ${status}`}\n0 passed, 1 failed`);
+}
+
+main().catch((error) => {
+  console.log(`${error.message}\n0 passed, 1 failed`);
+  process.exitCode = 1;
+});
