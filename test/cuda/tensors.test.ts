@@ -115,9 +115,7 @@ describeCuda('a CUDA tensor', () => {
 
   test('cannot be sent to another thread', () => {
     using tensor = cuda.tensor([2]);
-    expect(() => structuredClone(tensor)).toThrow(
-      expect.objectContaining({ name: 'DataCloneError' }),
-    );
+    expect(() => structuredClone(tensor)).toThrow(expect.objectContaining({ name: 'DataCloneError' }));
   });
 
   test('is shown without its inside', () => {

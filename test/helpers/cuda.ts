@@ -1,4 +1,4 @@
-import { cuda, type CudaArray } from 'fused-optim';
+import { cuda, CudaTensor, type CudaArray } from 'fused-optim';
 import { nativeCuda } from '../../lib/native';
 
 interface Counters {
@@ -74,3 +74,8 @@ export function expectSameBits(actual: CudaArray, expected: CudaArray): void {
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: CudaArray): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** Numbers as an array in host memory, wherever they are. */
+export function hostOf<T extends ArrayBufferView>(memory: T | CudaTensor): T {
+  return memory instanceof CudaTensor ? (memory.download() as ArrayBufferView as T) : memory;
+}
