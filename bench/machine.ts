@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
-import path from 'node:path';
 import { backends } from 'fused-optim';
+import { commit } from '../scripts/commit';
 
 /** Where and with what a run was made; part of every result. */
 export interface Machine {
@@ -16,19 +15,6 @@ export interface Machine {
   /** Null outside a git checkout; `+` after the hash: the checkout had changes. */
   readonly commit: string | null;
   readonly date: string;
-}
-
-function git(...args: string[]): string {
-  const cwd = path.join(__dirname, '..');
-  return execFileSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-}
-
-function commit(): string | null {
-  try {
-    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : '+');
-  } catch {
-    return null;
-  }
 }
 
 export function describeMachine(): Machine {

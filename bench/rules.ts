@@ -70,7 +70,8 @@ export interface BenchRule extends Omit<Entry, 'create' | 'divides'> {
   readonly name: string;
   readonly states: number;
   readonly passes: readonly Pass[];
-  create(params: Parameter[], threads: number): Stepping;
+  /** `more`: options beside those that the benchmark gives every rule. */
+  create(params: Parameter[], threads: number | undefined, more?: CommonOptions): Stepping;
 }
 
 // So small that no parameter moves far in a million steps, and the same for everybody.
@@ -292,7 +293,8 @@ function complete(entry: Entry): BenchRule {
     name: nameOf(entry.title),
     passes,
     states: ['m', 'v', 'x'].filter((state) => used.includes(state)).length,
-    create: (params, threads) => entry.create(params, { lr, threads }),
+    create: (params, threads, more) =>
+      entry.create(params, { lr, ...(threads !== undefined && { threads }), ...more }),
   };
 }
 

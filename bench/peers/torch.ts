@@ -1,62 +1,6 @@
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Peer, PeerGroup, Task } from './peer';
-
-type Answer = Record<string, unknown>;
-
-/** One Python process that times torch with a fixed number of threads; see torch_worker.py for what is said. */
-class TorchWorker {
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void }[] = [];
-  #errors = '';
-  #ended: Error | undefined;
-  /** Torch's version; rejected when Python or torch is missing. */
-  readonly ready: Promise<string>;
-
-  constructor(threads: number) {
-    const python = process.env.PYTHON ?? (process.platform === 'win32' ? 'python' : 'python3');
-    this.#child = spawn(python, [path.join(__dirname, 'torch_worker.py'), String(threads)]);
-    this.#child.on('error', (error) => this.#end(error));
-    this.#child.on('close', () => {
-      const last = this.#errors.trim().split('\n').at(-1) ?? '';
-      this.#end(new Error(last === '' ? 'the Python process ended' : last));
-    });
-    // A pipe that breaks is told by 'close', with the reason Python gave.
-    this.#child.stdin.on('error', () => undefined);
-    this.#child.stderr.on(
-      'data',
-      (text: Buffer) => (this.#errors = (this.#errors + text.toString()).slice(-4000)),
-    );
-    createInterface(this.#child.stdout).on('line', (line) => {
-      this.#waiting.shift()?.resolve(JSON.parse(line) as Answer);
-    });
-    this.ready = this.#answer().then((answer) => String(answer.torch));
-  }
-
-  async ask(request: Answer): Promise<Answer> {
-    await this.ready;
-    const answer = this.#answer();
-    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
-    const result = await answer;
-    if (typeof result.error === 'string') throw new Error(result.error);
-    return result;
-  }
-
-  close(): void {
-    this.#child.stdin.end();
-  }
-
-  #answer(): Promise<Answer> {
-    if (this.#ended) return Promise.reject(this.#ended);
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
-  }
-
-  #end(error: Error): void {
-    this.#ended ??= error;
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
-  }
-}
+import { PythonWorker, type Answer } from './python';
 
 type Mode = 'fused' | 'foreach' | 'forloop';
 
@@ -73,9 +17,10 @@ function refusal({ rule }: Task, mode: Mode): string | undefined {
 
 /** The three ways torch takes a step, and its processes: one for each number of threads, started when needed. */
 export async function torch(slow: boolean): Promise<PeerGroup & { readonly version?: string }> {
-  const workers = new Map<number, TorchWorker>();
-  const worker = (threads: number): TorchWorker => {
-    const known = workers.get(threads) ?? new TorchWorker(threads);
+  const workers = new Map<number, PythonWorker>();
+  const worker = (threads: number): PythonWorker => {
+    const script = path.join(__dirname, 'torch_worker.py');
+    const known = workers.get(threads) ?? new PythonWorker(script, String(threads));
     workers.set(threads, known);
     return known;
   };
@@ -121,7 +66,7 @@ export async function torch(slow: boolean): Promise<PeerGroup & { readonly versi
   });
 
   try {
-    const version = await worker(1).ready;
+    const version = String((await worker(1).ready).torch);
     const peers = [
       peer('fused', 'torch fused'),
       peer('foreach', 'torch foreach'),
