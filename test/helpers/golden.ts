@@ -118,8 +118,10 @@ function runCase(
     what: string,
   ): void => {
     const most = reference.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-    if (precision === 'float32') expectClose(received, reference, atol, rtol, what);
-    else expectClose(received, reference, closeInDouble * most, closeInDouble, what);
+    if (precision === 'float32') return expectClose(received, reference, atol, rtol, what);
+    // A GPU adds up the norm that clips in float32.
+    const close = onGpu && golden.hyperparameters.maxGradNorm != null ? 1e-7 : closeInDouble;
+    expectClose(received, reference, close * most, close, what);
   };
   const optimizer = make(params);
   let compared = 0;
