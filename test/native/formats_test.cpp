@@ -111,8 +111,9 @@ class Store {
   void round_state(int k) {
     float* const state = twin_.state<float>(i_, k);
     const size_t length = before_.size();
-    if (format_.state == fo::DType::kBf16)
+    if (format_.state == fo::DType::kBf16) {
       for (size_t e = 0; e < length; ++e) state[e] = fo::from_bf16(fo::to_bf16(state[e]));
+    }
     if (format_.state != fo::DType::kBlocks8) return;
     const fo::Dynamic8& map = rule_.non_negative >> k & 1 ? fo::kUnsigned8 : fo::kSigned8;
     for (size_t begin = 0; begin < length; begin += 256) {
