@@ -120,11 +120,11 @@ export function cudaCandidates(root: string, requested = process.env.FUSED_OPTIM
 const platform = `${process.platform}-${process.arch}`;
 
 /** The first that loads, or a line for each that says why it does not. */
-function firstOf<T>(paths: readonly string[]): { addon: T; path: string } | string[] {
+function firstOf(paths: readonly string[]): { addon: unknown; path: string } | string[] {
   const failures: string[] = [];
   for (const file of paths) {
     try {
-      return { addon: require(file) as T, path: file };
+      return { addon: require(file) as unknown, path: file };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       failures.push(`  ${file}: ${code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]}`);
@@ -135,8 +135,8 @@ function firstOf<T>(paths: readonly string[]): { addon: T; path: string } | stri
 
 /** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
 export function load(paths: readonly string[]): LoadedAddon {
-  const found = firstOf<NativeAddon>(paths);
-  if (!Array.isArray(found)) return found;
+  const found = firstOf(paths);
+  if (!Array.isArray(found)) return found as LoadedAddon;
   throw new Error(
     `fused-optim found no native binary for ${platform} that loads. Tried:\n` +
       `${found.join('\n')}\n` +
@@ -162,7 +162,7 @@ export interface LoadedCuda {
 
 /** Loads the CUDA addon, where one loads, and asks it for devices. */
 export function loadCuda(paths: readonly string[]): LoadedCuda {
-  const found = firstOf<NativeCuda>(paths);
+  const found = firstOf(paths);
   if (Array.isArray(found)) {
     return {
       reason:
@@ -170,8 +170,9 @@ export function loadCuda(paths: readonly string[]): LoadedCuda {
         'Build it with `npm run build:cuda` (it needs the CUDA toolkit, for nvcc, and CMake).',
     };
   }
-  found.addon.setErrors(makeCudaError);
-  return { ...found, reason: found.addon.presence().reason };
+  const addon = found.addon as NativeCuda;
+  addon.setErrors(makeCudaError);
+  return { addon, path: found.path, reason: addon.presence().reason };
 }
 
 let loadedCuda: LoadedCuda | undefined;

@@ -24,7 +24,13 @@ function hostBuild(sanitizers) {
   build.common = [...flags.common, ...(sanitizers.length > 0 ? ['-O1'] : []), '-DFO_STAND_IN'];
   // Kernels compute with fma, which is a call where the compiler may not assume the instruction.
   const native = capture([...compiler, '-march=native', '-E', '-x', 'c++', '/dev/null']).ok;
-  build.kernels = [...build.common, ...(native ? ['-march=native'] : []), '-x', 'c++'];
+  build.kernels = [
+    ...build.common,
+    ...(native ? ['-march=native'] : []),
+    '-Wno-maybe-uninitialized',
+    '-x',
+    'c++',
+  ];
   return build;
 }
 

@@ -31,6 +31,10 @@ function literalSources(file) {
 
 function findProblems() {
   const list = JSON.parse(fs.readFileSync(path.join(root, 'native', 'sources.json'), 'utf8'));
+  // What the CUDA addon takes from the CPU's lists: names of files that have to stand there too.
+  const { shared = [], ...cuda } = list.cuda ?? {};
+  const own = [...namedSources(list.core), ...namedSources(list.node)];
+  if (list.cuda) list.cuda = cuda;
   const named = namedSources(list);
   const present = sourcesUnder(path.join(root, 'native'));
   const problems = [];
@@ -43,11 +47,22 @@ function findProblems() {
     if (named.filter((other) => other === file).length > 1)
       problems.push(`native/sources.json names ${file} twice.`);
   }
+  for (const file of shared) {
+    if (!own.includes(file))
+      problems.push(`native/sources.json shares ${file} with CUDA, but it is in neither "core" nor "node".`);
+  }
+  for (const file of namedSources(cuda)) {
+    if (file.endsWith('.cu') !== (cuda.kernels ?? []).includes(file))
+      problems.push(
+        `native/sources.json names ${file} in the wrong list: "cuda.kernels" holds the .cu files.`,
+      );
+  }
   for (const file of present) {
     if (!named.includes(file))
       problems.push(`${file} is in no list of native/sources.json, so no build compiles it.`);
   }
-  for (const file of ['binding.gyp', 'CMakeLists.txt']) {
+  for (const file of ['binding.gyp', 'CMakeLists.txt', 'native/cuda/addon.cmake']) {
+    if (!fs.existsSync(path.join(root, file))) continue;
     for (const name of literalSources(file)) {
       problems.push(`${file} names ${name} itself; sources belong in native/sources.json.`);
     }

@@ -1,7 +1,10 @@
 'use strict';
 
 // Fails when a kernel object holds a weak symbol or exports anything but its one entry point:
-//   node scripts/check-symbols.js [directory or .o file]...     (default: build/Release)
+//   node scripts/check-symbols.js [directory, .o or .node file]...     (default: build/Release)
+//
+// Of an addon, a .node file, it reads what the addon exports: Node's two entry points, and nothing of the
+// libraries that are linked into it, which could get in the way of another copy in the process.
 //
 // The same source is compiled once per instruction set. Were an inline function of it a weak symbol, the
 // linker would keep one copy for all of them, perhaps the AVX-512 one, and an older CPU would crash in it.
@@ -46,14 +49,36 @@ function problemsOf({ file, isa }) {
   return problems;
 }
 
+const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
+
+/** What an addon exports and should not, or should and does not. */
+function addonProblemsOf(file) {
+  const nm = spawnSync('nm', ['-DC', '--defined-only', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (nm.status !== 0) return [`nm failed on ${file}: ${nm.stderr.trim()}`];
+  const strong = nm.stdout
+    .split('\n')
+    .map((line) => /^[0-9a-f]* *([A-Za-z?-]) (.*)$/.exec(line))
+    .filter((match) => match && exported.test(match[1]))
+    .map(([, , name]) => name);
+  const problems = strong
+    .filter((name) => !entryPoints.includes(name))
+    .map((name) => `${file}: exports ${name}, expected only ${entryPoints.join(' and ')}`);
+  if (!strong.includes(entryPoints[0])) problems.push(`${file}: does not export ${entryPoints[0]}`);
+  if (problems.length === 0) console.log(`check-symbols: ${file} exports its entry points only.`);
+  return problems;
+}
+
 function check(starts) {
   const missing = starts.filter((start) => !fs.existsSync(start));
   if (missing.length > 0)
     return [`${missing.join(', ')} does not exist: build first (npm run build:native).`];
-  const objects = starts.flatMap(kernelObjects);
+  const addons = starts.filter((start) => start.endsWith('.node'));
+  const addonProblems = addons.flatMap(addonProblemsOf);
+  if (addons.length > 0 && addons.length === starts.length) return addonProblems;
+  const objects = starts.filter((start) => !addons.includes(start)).flatMap(kernelObjects);
   if (objects.length === 0)
     return [`No kernel object under ${starts.join(', ')}: build first (npm run build:native).`];
-  const problems = objects.flatMap(problemsOf);
+  const problems = [...addonProblems, ...objects.flatMap(problemsOf)];
   if (problems.length === 0)
     console.log(
       `check-symbols: ${objects.length} objects (${[...new Set(objects.map(({ isa }) => isa))].join(', ')}): one symbol each, none weak.`,

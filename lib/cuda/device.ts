@@ -21,11 +21,15 @@ export function deviceIndex(device: unknown, what: string): number {
 }
 
 /** An options object with known keys, or nothing. */
-export function readOptions<T extends object>(options: unknown, known: readonly string[], what: string): T {
-  if (options === undefined) return {} as T;
-  if (typeof options !== 'object' || options === null) {
+export function readOptions<T extends object>(
+  options: T | undefined,
+  known: readonly (keyof T & string)[],
+  what: string,
+): Partial<T> {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || (options as unknown) === null) {
     throw expectedType(`options of ${what}`, 'an object', options);
   }
   onlyKnown(options, known, what);
-  return options as T;
+  return options;
 }

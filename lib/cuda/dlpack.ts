@@ -20,10 +20,10 @@ const deviceTypes: Readonly<Record<number, string>> = { 1: 'CPU', 2: 'CUDA', 3: 
 export function exportDLPack(
   memory: NativeMemory,
   tensor: { readonly shape: readonly number[]; readonly dtype: CudaDType; readonly device: number },
-  options: unknown,
+  options: DLPackOptions | undefined,
 ): object {
   const what = 'toDLPack()';
-  const { stream } = readOptions<DLPackOptions>(options, ['stream'], what);
+  const { stream } = readOptions(options, ['stream'], what);
   const { device, shape, dtype } = tensor;
   const addon = usable(what);
   if (stream === undefined) addon.synchronize(device);

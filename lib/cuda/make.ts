@@ -5,7 +5,7 @@ import { checkDType, checkHost, dtypeOf, factsOf, type CudaArray, type CudaDType
 import type { NativeMemory } from './native';
 import { checkRange } from './pointer';
 import { liveStream, defaultStream, streamFor, type CudaStream } from './stream';
-import { checkName, CudaTensor, elementsOf } from './tensor';
+import { checkName, CudaTensor, elementsOf, isCudaTensor, memoryOf } from './tensor';
 
 export interface CudaTensorOptions {
   /** @default 0 */
@@ -62,7 +62,7 @@ export function tensor<D extends CudaDType = 'float32'>(
   const what = 'cuda.tensor()';
   const sizes = checkShape(shape, what);
   const type = checkDType(dtype ?? 'float32', what);
-  const { device, name } = readOptions<CudaTensorOptions>(options, ['device', 'name'], what);
+  const { device, name } = readOptions(options, ['device', 'name'], what);
   const label = checkName(name, what);
   const index = deviceIndex(device, what);
   const { code, bytes } = factsOf(type);
@@ -83,8 +83,7 @@ export function from<D extends 'bfloat16' | 'float16'>(
 export function from(array: CudaArray, options?: CudaFromOptions<CudaDType>): CudaTensor;
 export function from(array: CudaArray, options?: CudaFromOptions<CudaDType>): CudaTensor {
   const what = 'cuda.from()';
-  const known = ['shape', 'dtype', 'device', 'stream', 'name'];
-  const { dtype, ...given } = readOptions<CudaFromOptions<CudaDType>>(options, known, what);
+  const { dtype, ...given } = readOptions(options, ['shape', 'dtype', 'device', 'stream', 'name'], what);
   const type = dtypeOf(array, dtype, what);
   const label = checkName(given.name, what);
   const index = deviceIndex(given.device, what);
@@ -109,8 +108,7 @@ export function fromPointer<D extends CudaDType = 'float32'>(
   if (BigInt.asUintN(64, pointer) !== pointer) {
     throw expectedRange(`pointer of ${what}`, 'an address', String(pointer));
   }
-  const known = ['shape', 'dtype', 'device', 'name', 'owner', 'bytes'];
-  const given = readOptions<CudaPointerOptions<D>>(options, known, what);
+  const given = readOptions(options, ['shape', 'dtype', 'device', 'name', 'owner', 'bytes'], what);
   const shape = checkShape(given.shape, what);
   const dtype = checkDType(given.dtype ?? 'float32', what);
   const name = checkName(given.name, what);
@@ -125,8 +123,11 @@ export function fromPointer<D extends CudaDType = 'float32'>(
   const asked = given.device === undefined ? undefined : deviceIndex(given.device, what);
   usable(what);
   const device = checkRange(pointer, available, dtype, asked, what);
-  const memory = usable(what).wrap(device, pointer, needed, code);
-  return new CudaTensor<D>(memory, { shape, dtype, device, name, owner: given.owner });
+  const { owner } = given;
+  // Freeing a tensor that owns the memory does not free what others use.
+  const kept = isCudaTensor(owner) ? memoryOf(owner, what) : undefined;
+  const memory = usable(what).wrap(device, pointer, needed, code, kept);
+  return new CudaTensor<D>(memory, { shape, dtype, device, name, owner });
 }
 
 /** A tensor over the memory of a DLPack capsule, which is given back when the tensor is freed. */
@@ -135,7 +136,7 @@ export function fromDLPack(
   options?: Pick<CudaTensorOptions, 'name'>,
 ): CudaTensor {
   const what = 'cuda.fromDLPack()';
-  const { name } = readOptions<CudaTensorOptions>(options, ['name'], what);
+  const { name } = readOptions(options, ['name'], what);
   const label = checkName(name, what);
   const addon = usable(what);
   const { external, shape, dtype, device, pointer } = readCapsule(source, what);

@@ -87,7 +87,7 @@ export interface NativeCuda {
   /** Errors are made here, so that they belong to the caller's realm. */
   setErrors(make: (...facts: FaultFacts) => Error): void;
   allocate(device: number, bytes: number, dtype: number): NativeMemory;
-  wrap(device: number, pointer: bigint, bytes: number, dtype: number): NativeMemory;
+  wrap(device: number, pointer: bigint, bytes: number, dtype: number, keep?: NativeMemory): NativeMemory;
   /** `[kind, device, bytes of its allocation from there on, or -1]` */
   pointerInfo(
     device: number,

@@ -50,11 +50,6 @@ export class CudaStream implements Disposable {
     return this.#native?.alive() ?? false;
   }
 
-  /** Whether all that was queued is done; waits for nothing. */
-  get done(): boolean {
-    return this.record(new CudaEvent(this.device, false)).done;
-  }
-
   /** Waits until all that was queued is done. */
   synchronize(): void {
     liveStream(this, 'synchronize()').synchronize();
@@ -191,7 +186,7 @@ export function streamFor(option: unknown, device: number, what: string): Native
 /** Makes a stream, or takes someone else's. */
 export function makeStream(options?: CudaStreamOptions): CudaStream {
   const what = 'cuda.stream()';
-  const { device, handle } = readOptions<CudaStreamOptions>(options, ['device', 'handle'], what);
+  const { device, handle } = readOptions(options, ['device', 'handle'], what);
   const index = deviceIndex(device, what);
   const { Stream } = usable(what);
   if (handle === undefined) return new CudaStream(new Stream(index), index, true);
@@ -206,7 +201,7 @@ export function makeStream(options?: CudaStreamOptions): CudaStream {
 
 export function makeEvent(options?: CudaEventOptions): CudaEvent {
   const what = 'cuda.event()';
-  const { device, timing = true } = readOptions<CudaEventOptions>(options, ['device', 'timing'], what);
+  const { device, timing = true } = readOptions(options, ['device', 'timing'], what);
   if (typeof timing !== 'boolean') throw expectedType(`timing of ${what}`, 'a boolean', timing);
   return new CudaEvent(deviceIndex(device, what), timing);
 }

@@ -24,7 +24,7 @@ interface Init {
   readonly owner?: unknown;
 }
 
-let memoryOf: (tensor: CudaTensor) => NativeMemory | undefined;
+let inside: (tensor: CudaTensor) => NativeMemory | undefined;
 let isTensor: (value: object) => value is CudaTensor;
 
 /** The source of this function is what `structuredClone` and `postMessage` show, in Node versions without better words. */
@@ -70,13 +70,13 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
   }
 
   static {
-    memoryOf = (tensor) => tensor.#memory;
+    inside = (tensor) => tensor.#memory;
     isTensor = (value): value is CudaTensor => #memory in value;
   }
 
   /** Its address on the device. */
   get pointer(): bigint {
-    return memory(this, 'pointer').pointer()!;
+    return memoryOf(this, 'pointer').pointer()!;
   }
 
   /** What `fromPointer()` was asked to keep alive; undefined once freed. */
@@ -145,7 +145,7 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
 
   /** A DLPack capsule that shares this memory and keeps it. By default everything queued is done when it returns. */
   toDLPack(options?: DLPackOptions): object {
-    return exportDLPack(memory(this, 'toDLPack()'), this, options);
+    return exportDLPack(memoryOf(this, 'toDLPack()'), this, options);
   }
 
   [Symbol.dispose](): void {
@@ -158,9 +158,9 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
     return `CudaTensor ${util.inspect(what, options)}`;
   }
 
-  #transfer(what: string, options: unknown) {
-    const { stream } = readOptions<TransferOptions>(options, ['stream'], what);
-    return [memory(this, what), streamFor(stream, this.device, what)] as const;
+  #transfer(what: string, options: TransferOptions | undefined) {
+    const { stream } = readOptions(options, ['stream'], what);
+    return [memoryOf(this, what), streamFor(stream, this.device, what)] as const;
   }
 }
 
@@ -174,8 +174,8 @@ export function nameOf({ name, shape, dtype }: Pick<CudaTensor, 'name' | 'shape'
 }
 
 /** The memory of a tensor as native code takes it. `what` needs it, such as `step()`. */
-export function memory(tensor: CudaTensor, what: string): NativeMemory {
-  const native = memoryOf(tensor);
+export function memoryOf(tensor: CudaTensor, what: string): NativeMemory {
+  const native = inside(tensor);
   if (native) return native;
   throw new Error(`Expected ${nameOf(tensor)} to have memory for ${what} but it was freed.`);
 }

@@ -23,6 +23,7 @@ struct Fault : std::runtime_error {
   bool out_of_memory = false;
   size_t bytes = 0;  // asked for, where memory was the problem
   bool sticky = false;
+  std::string kernel;  // that was running, where queued work failed
 };
 
 struct Properties {

@@ -21,9 +21,6 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // Whether letting go of it frees memory.
-  bool owns() const { return release_ != nullptr; }
-
   Device& device;
   void* const pointer;
   const size_t bytes;

@@ -147,7 +147,7 @@ class BatchRun {
           i + 1 < ops.size() && ops[i + 1].kind == MuonOp::kCombine && ops[i + 1].right == op.to;
       if (op.kind == MuonOp::kApply) {
         std::swap(x_, other_);
-      } else if (op.kind == MuonOp::kCombine || op.kind == MuonOp::kGram || !half_will_do) {
+      } else if (!half_will_do) {
         mirror(op.to);
       }
     }

@@ -5,6 +5,7 @@
 
 #include "../vec/convert.h"
 #include "../vec/dynamic8.h"
+#include "block.h"
 #include "stepper.h"
 
 namespace fo::cuda {

@@ -15,7 +15,15 @@ CudaStepper::CudaStepper(std::vector<const RuleInfo*> rules, std::shared_ptr<Str
       outcomes_(stream_),
       muon_(&device_) {}
 
-CudaStepper::~CudaStepper() { drop_graph(); }
+CudaStepper::~CudaStepper() {
+  drop_graph();
+  if (muon_.workspace_bytes() == 0) return;
+  try {
+    if (stream_->alive()) device_.synchronize(stream_->handle);
+  } catch (const Fault&) {
+    // Whoever looks at the device next is told; here is only memory to be given back.
+  }
+}
 
 StepOutcome CudaStepper::step(const double* hyper, const StepSettings& settings) {
   StepOutcome outcome;

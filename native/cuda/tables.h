@@ -14,7 +14,7 @@ constexpr uint32_t kChunk = 16384;
 constexpr int kMaxWholeHypers = 12;
 
 // A tensor's streams: bits of TensorRow::vectors.
-enum Stream { kParamStream, kGradStream, kExtraStream, kFirstState };
+enum StreamBit { kParamStream, kGradStream, kExtraStream, kFirstState };
 
 struct alignas(16) TensorRow {
   void* param;

@@ -12,9 +12,9 @@ namespace fo {
 
 class Pending {
  public:
-  // What to keep until the work is done, and where bytes go then, from pinned memory.
+  // Pinned memory to keep until the work is done, and where bytes go then. Device memory needs no keeping: it
+  // is not freed before what was queued is done.
   struct Facts {
-    std::shared_ptr<cuda::Memory> memory;
     std::shared_ptr<void> staging;
     std::shared_ptr<void> target_pin;  // of the ArrayBuffer `target` points into
     void* target = nullptr;

@@ -1,6 +1,7 @@
 #include "cuda_tensor.h"
 
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "buffer_pin.h"
@@ -60,13 +61,13 @@ MemoryObject::MemoryObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Me
 }
 
 Napi::Value MemoryObject::Make(Napi::Env env, std::shared_ptr<cuda::Memory> memory, void* pointer,
-                               size_t bytes, DType dtype) {
+                               size_t bytes, DType dtype, bool frees) {
   const Napi::Object object = cuda_env(env).memory_class.New({});
   if (object.IsEmpty()) return env.Undefined();
   MemoryObject* const self = Napi::ObjectWrap<MemoryObject>::Unwrap(object);
   const int device = memory->device.properties().index;
   // Only memory that is freed with it is a reason to collect garbage sooner.
-  self->accounted_ = memory.use_count() == 1 && memory->owns() ? int64_t(bytes) : 0;
+  self->accounted_ = frees ? int64_t(bytes) : 0;
   self->handle_ = {std::move(memory), pointer, bytes, dtype, device};
   if (self->accounted_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, self->accounted_);
   return object;
@@ -94,7 +95,7 @@ Napi::Value MemoryObject::Allocate(const Napi::CallbackInfo& info) {
     const size_t bytes = Bytes(info[1]);
     auto memory = cuda::Memory::allocate(cuda::device(info[0].ToNumber().Int32Value()), bytes);
     void* const pointer = memory->pointer;
-    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[2].ToNumber().Int32Value()));
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[2].ToNumber().Int32Value()), true);
   });
 }
 
@@ -102,8 +103,12 @@ Napi::Value MemoryObject::Wrap(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     void* const pointer = AsPointer(info[1]);
     const size_t bytes = Bytes(info[2]);
-    auto memory = cuda::Memory::wrap(cuda::device(info[0].ToNumber().Int32Value()), pointer, bytes);
-    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[3].ToNumber().Int32Value()));
+    std::function<void()> release;
+    CudaTensorHandle kept;
+    if (Read(info[4], &kept)) release = [memory = std::move(kept.memory)] {};
+    auto memory =
+        cuda::Memory::wrap(cuda::device(info[0].ToNumber().Int32Value()), pointer, bytes, std::move(release));
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[3].ToNumber().Int32Value()), false);
   });
 }
 
@@ -165,7 +170,6 @@ Napi::Value MemoryObject::UploadAsync(const Napi::CallbackInfo& info) {
     if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
       return Refuse(info.Env(), "the memory was freed, or the array has another size");
     Pending::Facts facts;
-    facts.memory = handle_.memory;
     if (handle_.bytes > 0) {
       facts.staging = cuda::pinned(stream->device, handle_.bytes);
       std::memcpy(facts.staging.get(), host.data, handle_.bytes);
@@ -184,7 +188,6 @@ Napi::Value MemoryObject::DownloadAsync(const Napi::CallbackInfo& info) {
     if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
       return Refuse(info.Env(), "the memory was freed, or the array has another size");
     Pending::Facts facts;
-    facts.memory = handle_.memory;
     if (handle_.bytes > 0) {
       facts.staging = cuda::pinned(stream->device, handle_.bytes);
       facts.target_pin = pin_buffer(host.buffer);

@@ -26,15 +26,16 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   explicit MemoryObject(const Napi::CallbackInfo& info);
   void Finalize(Napi::BasicEnv env) override;
 
-  // An object over a part of `memory`, which it keeps alive.
+  // An object over a part of `memory`, which it keeps alive. `frees`: letting go of the object frees as much,
+  // which is a reason to collect garbage.
   static Napi::Value Make(Napi::Env env, std::shared_ptr<cuda::Memory> memory, void* pointer, size_t bytes,
-                          DType dtype);
+                          DType dtype, bool frees);
   // False: `value` is no such object. It may be one that was freed: see alive().
   static bool Read(const Napi::Value& value, CudaTensorHandle* handle);
 
   // allocate(device, bytes, dtype) -> object; contents undefined
   static Napi::Value Allocate(const Napi::CallbackInfo& info);
-  // wrap(device, pointer, bytes, dtype) -> object over someone else's memory
+  // wrap(device, pointer, bytes, dtype, keep?) -> object over someone else's memory, or a part of `keep`'s
   static Napi::Value Wrap(const Napi::CallbackInfo& info);
 
  private:

@@ -169,7 +169,7 @@ Napi::Value TakeDLPack(const Napi::CallbackInfo& info) {
     void* const pointer = view.pointer();
     auto memory = cuda::Memory::wrap(device, pointer, bytes, view.take());
     return MemoryObject::Make(info.Env(), std::move(memory), pointer, bytes,
-                              DType(info[3].ToNumber().Int32Value()));
+                              DType(info[3].ToNumber().Int32Value()), true);
   });
 }
 

@@ -4,8 +4,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "../cuda/block.h"
 #include "../cuda/device.h"
 #include "../cuda/stand_in/stand_in.h"
+#include "cuda_env.h"
 
 namespace fo {
 namespace {
@@ -76,6 +78,36 @@ void FreeManaged(const Napi::CallbackInfo& info) {
   cuda::device(info[0].ToNumber().Int32Value()).free(reinterpret_cast<void*>(uintptr_t(pointer)));
 }
 
+Napi::Value Complaints(const Napi::CallbackInfo& info) {
+  const auto all = stand_in::take_complaints();
+  auto list = Napi::Array::New(info.Env(), all.size());
+  for (uint32_t i = 0; i < all.size(); ++i) list.Set(i, all[i]);
+  return list;
+}
+
+// Pinned memory and a stream of someone else's, for the tests of pointers and handles.
+Napi::Value AllocatePinned(const Napi::CallbackInfo& info) {
+  return AsBigInt(info.Env(), cuda::device(0).allocate_pinned(size_t(info[0].ToNumber().DoubleValue())));
+}
+Napi::Value CreateStream(const Napi::CallbackInfo& info) {
+  return AsBigInt(info.Env(), cuda::device(info[0].ToNumber().Int32Value()).create_stream());
+}
+Napi::Value DestroyStream(const Napi::CallbackInfo& info) {
+  cuda::device(info[0].ToNumber().Int32Value()).destroy_stream(AsPointer(info[1]));
+  return info.Env().Undefined();
+}
+
+// launch(stream): a kernel that does nothing, or faults as planned
+void Nothing(const cuda::Launch&, const void*) {}
+Napi::Value LaunchNothing(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    const uint64_t args = 0;
+    const cuda::Kernel kernel{"nothing", reinterpret_cast<const void*>(Nothing), 32, 1, sizeof args};
+    cuda::device(0).launch(kernel, 1, &args, AsPointer(info[0]));
+    return info.Env().Undefined();
+  });
+}
+
 }  // namespace
 
 Napi::Object StandInObject(Napi::Env env) {
@@ -92,6 +124,13 @@ Napi::Object StandInObject(Napi::Env env) {
     stand_in::set_memory(info[0].ToNumber().Int32Value(), size_t(info[1].ToNumber().DoubleValue()));
   });
   Add(object, "revive", [](const Info&) { stand_in::revive(); });
+  Add(object, "keepComplaints", [](const Info& info) { stand_in::keep_complaints(info[0].ToBoolean()); });
+  object.Set("takeComplaints", Napi::Function::New(env, Complaints, "takeComplaints"));
+  object.Set("allocatePinned", Napi::Function::New(env, AllocatePinned, "allocatePinned"));
+  object.Set("createStream", Napi::Function::New(env, CreateStream, "createStream"));
+  object.Set("destroyStream", Napi::Function::New(env, DestroyStream, "destroyStream"));
+  object.Set("launch", Napi::Function::New(env, LaunchNothing, "launch"));
+  AddCapsules(object);
   return object;
 }
 

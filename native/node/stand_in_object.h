@@ -5,7 +5,12 @@
 namespace fo {
 
 // { counters(), resetCounters(), fail(plan), seed(number), hold(boolean), setMemory(device, bytes),
-//   allocateManaged(device, bytes), freeManaged(device, pointer), revive() }
+//   allocateManaged(device, bytes), freeManaged(device, pointer), revive(), keepComplaints(boolean),
+//   takeComplaints(), allocatePinned(bytes), createStream(device), destroyStream(device, handle),
+//   launch(handle): a kernel that does nothing, or faults as planned,
+//   capsule(facts), external(), givenBack() }
 Napi::Object StandInObject(Napi::Env);
+
+void AddCapsules(Napi::Object to);
 
 }  // namespace fo

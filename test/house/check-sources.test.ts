@@ -55,6 +55,31 @@ describe('check-sources', () => {
     expect(output).toContain(`${file} names native/core/a.cpp itself`);
   });
 
+  test('lets CUDA share sources of the addon, and no others', () => {
+    const list = JSON.parse(good['native/sources.json']) as object;
+    const cuda = (shared: string) => ({
+      'native/sources.json': JSON.stringify({
+        ...list,
+        cuda: { shared: [shared], kernels: ['native/cuda/k.cu'] },
+      }),
+      'native/cuda/k.cu': '',
+    });
+    expect(check(cuda('native/core/a.cpp')).status).toBe(0);
+    const { status, output } = check(cuda('native/core/b.cpp'));
+    expect(status).toBe(1);
+    expect(output).toContain('shares native/core/b.cpp with CUDA');
+  });
+
+  test('fails on a kernel in a list of C++ sources', () => {
+    const list = JSON.parse(good['native/sources.json']) as object;
+    const { status, output } = check({
+      'native/sources.json': JSON.stringify({ ...list, cuda: { core: ['native/cuda/k.cu'], kernels: [] } }),
+      'native/cuda/k.cu': '',
+    });
+    expect(status).toBe(1);
+    expect(output).toContain('native/cuda/k.cu in the wrong list');
+  });
+
   test('fails on an instruction set without a gyp target', () => {
     const { status, output } = check({ 'binding.gyp': '{}' });
     expect(status).toBe(1);

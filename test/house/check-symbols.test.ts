@@ -51,6 +51,19 @@ onLinux('check-symbols', () => {
     expect(output).toContain('does not export fo_kernels_scalar');
   });
 
+  test.each([
+    ['extern "C" void napi_register_module_v1() {} static void own() {}', 0, 'exports its entry points only'],
+    ['extern "C" void napi_register_module_v1() {} void cudaMalloc() {}', 1, 'exports cudaMalloc()'],
+    ['static void own() {}', 1, 'does not export napi_register_module_v1'],
+  ])('reads what an addon exports: %s', (source, status, sentence) => {
+    const directory = fs.mkdtempSync(path.join(scratch, 'addon-'));
+    writeFiles(directory, { 'addon.cpp': source });
+    const args = ['-shared', '-fPIC', '-w', 'addon.cpp', '-o', 'addon.node'];
+    expect(run(process.env.CXX ?? 'c++', args, directory)).toEqual({ status: 0, output: '' });
+    const outcome = runNode([script, path.join(directory, 'addon.node')], root);
+    expect(outcome).toEqual({ status, output: expect.stringContaining(sentence) as string });
+  });
+
   test('fails when there is no object', () => {
     const { status, output } = runNode([script, fs.mkdtempSync(path.join(scratch, 'empty-'))], root);
     expect(status).toBe(1);

@@ -22,6 +22,7 @@ void StandIn::check_fault(const char* call) const {
   Fault fault(call, 700, "cudaErrorIllegalAddress",
               "kernel " + kernel + " was running on GPU " + std::to_string(index()) + ".");
   fault.sticky = true;
+  fault.kernel = kernel;
   throw fault;
 }
 
