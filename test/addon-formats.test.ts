@@ -1,8 +1,9 @@
 // The addon's half of the formats: which arrays it takes, what it refuses, and the memory of states.
+import type { Rounding, StoredDType } from '../lib/dtypes';
 import { native, type Stepper } from '../lib/native';
 
 const { addon } = native();
-const dtype = (name: string): number => addon.dtypes.indexOf(name);
+const dtype = (name: string): number => addon.dtypes.indexOf(name as StoredDType);
 const [f32, f64, bf16, f16, blocks8] = ['float32', 'float64', 'bfloat16', 'float16', '8bit'].map(dtype) as [
   number,
   number,
@@ -10,7 +11,7 @@ const [f32, f64, bf16, f16, blocks8] = ['float32', 'float64', 'bfloat16', 'float
   number,
   number,
 ];
-const rounding = (name: string): number => addon.roundings.indexOf(name);
+const rounding = (name: string): number => addon.roundings.indexOf(name as Rounding);
 const length = 300;
 
 const row = Float64Array.from(
@@ -25,9 +26,13 @@ function stepperOf(rule: string, ...formats: (readonly [number, number, number])
   return stepper;
 }
 
+/** All memory of a state. */
+const memoryOf = (stepper: Stepper, tensor: number, state: number): ArrayBuffer | undefined =>
+  stepper.stateBuffer(tensor, state, 0, 0) as ArrayBuffer | undefined;
+
 function step(stepper: Stepper): void {
-  const outcome = new Float64Array(4);
-  stepper.step(row, Float64Array.of(1, 0, 0, 0, 0, 0, 0), outcome);
+  const outcome = new Float64Array(5);
+  stepper.step(row, Float64Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0), outcome);
   expect(outcome[0]).toBe(1);
 }
 
@@ -67,12 +72,12 @@ test('arrays of every kind take a step, and lie in memory as they should', () =>
     new Float32Array(length).fill(2),
   ];
   const dtypes = [f64, f32, f16, bf16, f32];
-  expect(stepper.bind(params.flatMap((data, i) => [i, data, grads[i], dtypes[i]]))).toBeUndefined();
+  expect(stepper.bind(params.flatMap((data, i) => [i, data, grads[i]!, dtypes[i]!]))).toBeUndefined();
   step(stepper);
   expect(params.map((data) => data[length - 1])).toEqual([-0.25, 0xbe80, 0xb400, 0xbe80, 0xbe80]);
 
   const bytes = (i: number): (number | undefined)[] =>
-    [0, 1, 2, 3, 4, 5].map((k) => stepper.stateBuffer(i, k)?.byteLength);
+    [0, 1, 2, 3, 4, 5].map((k) => memoryOf(stepper, i, k)?.byteLength);
   const none = undefined;
   expect(bytes(0)).toEqual([2400, 2400, none, none, none, none]);
   expect(bytes(1)).toEqual([1200, 1200, none, none, 1200, none]);
@@ -80,8 +85,8 @@ test('arrays of every kind take a step, and lie in memory as they should', () =>
   expect(bytes(3)).toEqual([320 + 8, 320 + 8, none, none, 600, none]);
   expect(bytes(4)).toEqual([1200, 1200, none, none, 600, none]);
   expect(stepper.stateBytes()).toBe(4800 + 3600 + 2400 + 2 * 328 + 600 + 3000);
-  expect(new Float32Array(stepper.stateBuffer(1, 4)!)[0]).toBeCloseTo(-0.25, 6);
-  expect([...new Float32Array(stepper.stateBuffer(3, 0)!, 320)]).toEqual([1, 1]);
+  expect(new Float32Array(memoryOf(stepper, 1, 4)!)[0]).toBeCloseTo(-0.25, 6);
+  expect([...new Float32Array(memoryOf(stepper, 3, 0)!, 320)]).toEqual([1, 1]);
   expect(formats.map((_, i) => stepper.usedStates(i, row))).toEqual([3, 19, 19, 19, 19]);
 });
 

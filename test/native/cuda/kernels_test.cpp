@@ -228,7 +228,7 @@ void formats_of(const fo::RuleInfo& rule, bool observe) {
         s.t = double(1 + random.below(6));
         s.seed = random.next();
         for (size_t i = 0; i < count; ++i)
-          if (variant == 0 || kLengths[i] < 1000 || random.below(3) == 0) s.lengths.push_back(kLengths[i]);
+          if (kLengths[i] < 1000 || random.below(4) == 0) s.lengths.push_back(kLengths[i]);  // take turns
         Step how;
         how.observe = observe;
         conform(s, how, name_of(format) + " mode " + std::to_string(mode), 2);
