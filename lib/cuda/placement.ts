@@ -8,7 +8,7 @@ import { usable } from './device';
 import type { CudaDType } from './dtypes';
 import type { NativeMemory } from './native';
 import { CudaStream, defaultStream, liveStream, makeStream } from './stream';
-import { CudaTensor, isCudaTensor, memory } from './tensor';
+import { CudaTensor, isCudaTensor, memoryOf } from './tensor';
 
 /** What the arrays of states hold, as tensors do: a remainder is 16 bits like bfloat16. */
 const dtypes: Readonly<Record<FieldKind, CudaDType>> = {
@@ -78,7 +78,7 @@ export class CudaPlacement implements Placement {
   }
 
   native(tensor: CudaTensor): NativeMemory {
-    return memory(tensor, 'step()');
+    return memoryOf(tensor, 'step()');
   }
 
   view({ kind, length }: StateField, native: NativeView): CudaTensor {

@@ -58,6 +58,7 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   read_groups(hyper);
   collect(settings);
   if (!reserve_scratch(settings, &outcome.bytes_wanted)) return outcome;
+  outcome.bytes_wanted = 0;  // the step may end here
   if (settings.measures_gradients()) {
     measure_gradients(settings, &outcome);
     if (outcome.bad_tensor >= 0 && settings.non_finite != NonFinite::kPropagate) return outcome;

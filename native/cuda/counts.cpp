@@ -9,8 +9,8 @@
 namespace fo::cuda {
 
 void CudaStepper::write_slots(Slot* slots, const StepSettings& settings) {
-  const StepFacts facts{float(1 / settings.grad_scale), settings.lookahead == Lookahead::kSync,
-                        float(settings.lookahead_alpha)};
+  const StepFacts facts{1 / settings.grad_scale, settings.lookahead == Lookahead::kSync,
+                        settings.lookahead_alpha};
   for (HostClock& clock : clocks_) {
     const Group& group = groups_[size_t(clock.group)];
     for (uint32_t i = 0; i < clock.slots; ++i) {
@@ -76,8 +76,10 @@ void CudaStepper::upload_hypers(const double* hyper, const StepSettings& setting
   next.first_row = settings.first_row;
   next.rows = settings.rows;
   next.hypers = uint32_t(row);
-  next.unscale = float(1 / settings.grad_scale);
-  next.alpha = float(settings.lookahead_alpha);
+  next.unscale64 = 1 / settings.grad_scale;
+  next.unscale = float(next.unscale64);
+  next.alpha64 = settings.lookahead_alpha;
+  next.alpha = float(next.alpha64);
   next.lookahead_k = settings.lookahead == Lookahead::kOff ? 0 : settings.lookahead_k;
   if (std::memcmp(&next, &control_, sizeof next) == 0) return;
   control_ = next;

@@ -27,7 +27,7 @@ class CudaBackend : public Backend {
   napi_value view(Napi::Env env, const Part& part, std::shared_ptr<Slab> slab) const override {
     void* const data = part.data + part.offset;
     auto memory = cuda::Memory::wrap(*device_, data, part.bytes, [slab = std::move(slab)] {});
-    return MemoryObject::Make(env, std::move(memory), data, part.bytes, part.dtype);
+    return MemoryObject::Make(env, std::move(memory), data, part.bytes, part.dtype, false);
   }
 
   Napi::Value run(Napi::Env env, const std::function<Napi::Value()>& method) const override {

@@ -29,7 +29,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   // An object over a part of `memory`, which it keeps alive. `frees`: letting go of the object frees as much,
   // which is a reason to collect garbage.
   static Napi::Value Make(Napi::Env env, std::shared_ptr<cuda::Memory> memory, void* pointer, size_t bytes,
-                          DType dtype, bool frees);
+                          DType dtype, bool frees = false);
   // False: `value` is no such object. It may be one that was freed: see alive().
   static bool Read(const Napi::Value& value, CudaTensorHandle* handle);
 

@@ -1,4 +1,4 @@
-import { cuda, type CudaArray } from 'fused-optim';
+import { cuda, CudaTensor, type CudaArray } from 'fused-optim';
 import { nativeCuda } from '../../lib/native';
 
 interface Counters {
@@ -51,7 +51,7 @@ const found = (nativeCuda().addon as { standIn?: StandIn } | undefined)?.standIn
 export const standIn = found!;
 
 /** Why there is nothing to run the tests of CUDA on; empty where there is. */
-export const noCuda: string = cuda.isAvailable() ? '' : cuda.reason.split('\n')[0]!;
+export const noCuda: string = cuda.isAvailable() ? '' : cuda.reason.split(/\n */).slice(0, 2).join(' ');
 
 function declare(name: string, reason: string, tests: () => void): void {
   if (!reason) return describe(name, tests);
@@ -74,3 +74,8 @@ export function expectSameBits(actual: CudaArray, expected: CudaArray): void {
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: CudaArray): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** Numbers as an array in host memory, wherever they are. */
+export function hostOf<T extends ArrayBufferView>(memory: T | CudaTensor): T {
+  return memory instanceof CudaTensor ? (memory.download() as ArrayBufferView as T) : memory;
+}

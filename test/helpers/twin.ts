@@ -43,8 +43,9 @@ export class Twin {
 
   /** After both have stepped: stores what float32 made, and lets it go on from what can be read of that. */
   store(state: ParameterState, seed: number): void {
-    this.#storeStates(state);
     const { plain, combination } = this;
+    // What is not written keeps its codes, which storing twice would change: the signed map has 1, and no -1.
+    if (plain.grad) this.#storeStates(state);
     const { dtype, rounding } = combination;
     const before = this.#before;
     if (plain.grad && (rounding === 'stochastic' || rounding === 'kahan' || rounding === 'nearest')) {

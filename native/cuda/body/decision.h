@@ -75,7 +75,10 @@ FO_DEVICE void finish(Block& block, const PassArgs& args, const Decision& d) {
         copy_word(&clock.scalars, &clock.next_scalars, k);
     }
     if (thread != 0) return;
-    if (args.control && d.apply) ++args.control->applied, ++args.control->lookahead_now;
+    if (args.control && d.apply) {
+      ++args.control->applied;
+      if (args.control->lookahead_k > 0) ++args.control->lookahead_now;
+    }
     if (!args.outcomes) return;
     const uint64_t serial = args.control ? args.control->serial : args.serial;
     volatile Outcome& outcome = args.outcomes[serial % kOutcomes];

@@ -1,6 +1,8 @@
 #pragma once
 // The flavors of kernels: how the streams of a tensor become what is computed with, and back. A flavor
 // fetches all streams of its elements before it decodes any, so that all loads are on their way at once.
+#include <type_traits>
+
 #include "../../vec/convert.h"
 #include "../../vec/cuda.h"
 #include "../kernels.h"
@@ -8,21 +10,29 @@
 
 namespace fo::cuda {
 
+struct Blocks8Memory;
+
 // A tensor as one thread sees it.
 struct View {
   const TensorRow& row;
   const Slot& slot;
+  Blocks8Memory* blocks = nullptr;  // of kBlocks8
   template <int E>
   FO_MEMBER bool vector(int stream, const Place& at) const {
     return at.whole(E) && (row.vectors >> stream & 1) != 0;
   }
 };
 
+// Elements of a chunk.
+FO_DEVICE uint32_t count_of(const TensorRow& row, uint32_t index) {
+  const uint64_t left = row.length - uint64_t(index) * kChunk;
+  return left < kChunk ? uint32_t(left) : kChunk;
+}
+
 // Calls f(place) for a thread's part of a chunk.
 template <class F, class Each>
 FO_DEVICE void each_place(const TensorRow& row, uint32_t index, int thread, const Each& f) {
-  const uint64_t left = row.length - uint64_t(index) * kChunk;
-  const uint32_t count = left < kChunk ? uint32_t(left) : kChunk;
+  const uint32_t count = count_of(row, index);
   for (uint32_t i = uint32_t(thread) * F::E; i < count; i += kThreads * F::E) f(Place{index, i, count});
 }
 
@@ -32,7 +42,8 @@ struct Pure {
   using Real = T;
   using V = lane::Lane<T>;
   static constexpr int E = kElements;
-  static constexpr bool kMixed = false;
+  // A second loop for tensors all of whose streams are aligned, where there are registers and time for it.
+  static constexpr bool kFastPath = std::is_same<T, float>::value;
   using Raw = Pack<T, E>;
   using Reals = Pack<T, E>;
 
@@ -44,6 +55,17 @@ struct Pure {
   template <bool kFast>
   FO_DEVICE void put(const View& view, void* stream, DType, int number, const Place& at, const Reals& x) {
     write<kFast>(static_cast<T*>(stream), x, at, view.template vector<E>(number, at));
+  }
+
+  // State k of a rule; `is_signed` matters to other flavors.
+  template <bool kFast>
+  FO_DEVICE void fetch_state(Raw& raw, const View& view, int k, const Place& at) {
+    fetch<kFast>(raw, view, view.row.states[k], DType::kF32, kFirstState + k, at);
+  }
+  FO_DEVICE void decode_state(Reals& x, const Raw& raw, const View&, int, const Place&, bool) { x = raw; }
+  template <bool kFast>
+  FO_DEVICE void put_state(const View& view, int k, const Place& at, const Reals& x) {
+    put<kFast>(view, view.row.states[k], DType::kF32, kFirstState + k, at, x);
   }
 
   // The parameter, whatever it is kept as.
@@ -68,7 +90,7 @@ struct Mixed {
   using Real = float;
   using V = lane::V;
   static constexpr int E = 4;
-  static constexpr bool kMixed = true;
+  static constexpr bool kFastPath = false;
   // Four elements: 32 bits each, or 16 each in the first two.
   struct Raw {
     uint32_t word[4];
@@ -149,6 +171,18 @@ struct Mixed {
       for (int e = 0; e < E; ++e) half.add(e, to_f16(x.x[e]));
     }
     put_halves<kFast>(stream, at, vector, half);
+  }
+
+  template <bool kFast>
+  FO_DEVICE void fetch_state(Raw& raw, const View& view, int k, const Place& at) {
+    fetch<kFast>(raw, view, view.row.states[k], view.row.format.state, kFirstState + k, at);
+  }
+  FO_DEVICE void decode_state(Reals& x, const Raw& raw, const View& view, int, const Place&, bool) {
+    decode(x, raw, view.row.format.state);
+  }
+  template <bool kFast>
+  FO_DEVICE void put_state(const View& view, int k, const Place& at, const Reals& x) {
+    put<kFast>(view, view.row.states[k], view.row.format.state, kFirstState + k, at, x);
   }
 
   struct Weights {

@@ -68,7 +68,6 @@ struct Lanes {
   FO_DEVICE void run(const View& view, const Slot& slot, const float& clip_factor, const Place& at, S& sums) {
     forget();
     const TensorRow& row = view.row;
-    const DType state_type = row.format.state;
     RowPlace row_at{};
     if constexpr (Rule::kCentralizes) row_at = row_place(row, at);
     typename F::Weights weights;
@@ -77,14 +76,14 @@ struct Lanes {
     F::template fetch<kFast>(raw_grad, view, row.grad, row.format.grad, kGradStream, at);
     FO_UNROLL
     for (int k = 0; k < kStates; ++k)
-      if (used(k)) F::template fetch<kFast>(raw[k], view, row.states[k], state_type, kFirstState + k, at);
+      if (used(k)) F::template fetch_state<kFast>(raw[k], view, k, at);
 
     Reals p, g, s[kStates + 1];
     F::decode_weights(p, weights, view);
     F::decode(g, raw_grad, row.format.grad);
     FO_UNROLL
     for (int k = 0; k < kStates; ++k)
-      if (used(k)) F::decode(s[k], raw[k], state_type);
+      if (used(k)) F::decode_state(s[k], raw[k], view, k, at, !(Rule::kNonNegative >> k & 1));
 
     typename Rule::template Coef<Real> coef;
     std::memcpy(&coef, slot.coef, sizeof coef);
@@ -118,7 +117,7 @@ struct Lanes {
     }
     FO_UNROLL
     for (int k = 0; k < kStates; ++k)
-      if (written(k)) F::template put<kFast>(view, row.states[k], state_type, kFirstState + k, at, s[k]);
+      if (written(k)) F::template put_state<kFast>(view, k, at, s[k]);
     if constexpr (kPass == kObservePass) {
       FO_UNROLL
       for (int e = 0; e < E; ++e) {
@@ -151,20 +150,22 @@ struct Lanes {
     write<false>(slow, x, at, vector);
   }
 
+  // Elements of one thread in a chunk that has all of them, or the first of them.
+  template <class S>
+  FO_DEVICE void one(const View& view, const float& clip, const Place& at, bool aligned, S& sums) {
+    if (aligned && at.whole(E)) {
+      run<F::kFastPath>(view, view.slot, clip, at, sums);
+    } else {
+      run<false>(view, view.slot, clip, at, sums);
+    }
+  }
+
   // A thread's part of a chunk.
   template <class S>
-  FO_DEVICE void chunk(const TensorRow& row, const Slot& slot, const float& clip, uint32_t index, int thread,
-                       S& sums) {
-    const View view{row, slot};
-    const unsigned needed = streams(row);
-    const bool aligned = !F::kMixed && (row.vectors & needed) == needed;
-    each_place<F>(row, index, thread, [&](const Place& at) {
-      if (aligned && at.whole(E)) {
-        run<!F::kMixed>(view, slot, clip, at, sums);
-      } else {
-        run<false>(view, slot, clip, at, sums);
-      }
-    });
+  FO_DEVICE void chunk(const View& view, const float& clip, uint32_t index, int thread, S& sums) {
+    const unsigned needed = streams(view.row);
+    const bool aligned = F::kFastPath && (view.row.vectors & needed) == needed;
+    each_place<F>(view.row, index, thread, [&](const Place& at) { one(view, clip, at, aligned, sums); });
   }
 };
 

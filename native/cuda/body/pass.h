@@ -1,5 +1,6 @@
 #pragma once
 // A pass over the chunks of a class: a persistent grid, every block a contiguous range of them.
+#include "blocks8.h"
 #include "decision.h"
 #include "lanes.h"
 
@@ -17,16 +18,31 @@ struct Pass {
   static constexpr bool kFinishes = Rule::kSums > 0 && kPass != kMeasurePass;
   static constexpr int kRows = kFinishes && kSums < Rule::kSums ? Rule::kSums : kSums > 0 ? kSums : 1;
 
+  using ThreadSums =
+      std::conditional_t<(kSums > 0), Sums<typename F::V, (kSums > 0 ? kSums : 1), F::E>, NoSums>;
+  static constexpr bool kBlocks = std::is_same<F, Blocks8>::value;
+  static_assert(!kBlocks || Rule::kStates <= kStates8, "see blocks8.h");
+  struct Nothing {};
+
   struct Shared {
     TensorRow row;
     Slot slot;
     DecisionMemory decision;
     Real sums[kRows][kThreads];
+    std::conditional_t<kBlocks, Blocks8Memory, Nothing> blocks;
   };
 
   template <class Block>
   FO_DEVICE void run(Block& block, const PassArgs& args) {
     Shared& m = block.shared();
+    if constexpr (kBlocks) {
+      // What follows begins with a sync.
+      block.each([&](int thread) {
+        for (int i = thread; i < 2 * kWords<Dynamic8>; i += kThreads)
+          copy_word(&m.blocks.maps[i / kWords<Dynamic8>], &kMaps8[i / kWords<Dynamic8>],
+                    i % kWords<Dynamic8>);
+      });
+    }
     decide(block, args, m.decision);
     if (m.decision.made.apply) chunks(block, args, m);
     finish(block, args, m.decision.made);
@@ -44,17 +60,18 @@ struct Pass {
         if constexpr (kFinishes) finish_coef(block, args, m);
       }
       const float& clip = m.decision.made.clip;
-      if constexpr (kSums == 0) {
-        block.each([&](int thread) {
-          NoSums none;
-          L::chunk(m.row, m.slot, clip, chunk.index, thread, none);
-        });
+      if constexpr (kBlocks) {
+        in_rounds(block, m, chunk.index);
       } else {
         block.each([&](int thread) {
-          Sums<typename F::V, kSums, F::E> sums;
-          L::chunk(m.row, m.slot, clip, chunk.index, thread, sums);
-          for (int k = 0; k < kSums; ++k) m.sums[k][thread] = sums.total(k);
+          ThreadSums sums;
+          L::chunk({m.row, m.slot}, clip, chunk.index, thread, sums);
+          if constexpr (kSums > 0) {
+            for (int k = 0; k < kSums; ++k) m.sums[k][thread] = sums.total(k);
+          }
         });
+      }
+      if constexpr (kSums > 0) {
         add_up(block, m.sums, kSums);
         Real* const to = static_cast<Real*>(kPass == kMeasurePass ? args.partials : args.observed);
         block.each([&](int thread) {
@@ -62,6 +79,40 @@ struct Pass {
         });
         block.sync();
       }
+    }
+  }
+
+  // A chunk whose states have 8 bits.
+  template <class Block>
+  FO_DEVICE void in_rounds(Block& block, Shared& m, uint32_t index) {
+    const View view{m.row, m.slot, &m.blocks};
+    const float& clip = m.decision.made.clip;
+    const uint32_t count = count_of(m.row, index);
+    const auto place = [&](uint32_t first, int thread) {
+      return Place{index, first + uint32_t(thread) * F::E, count};
+    };
+    for (uint32_t first = 0; first < count; first += kRound) {
+      block.each([&](int thread) {
+        const Place at = place(first, thread);
+        for (int k = 0; k < Rule::kStates; ++k) m.blocks.magnitudes[k][thread] = 0;
+        ThreadSums sums;
+        if (at.first < count) L::one(view, clip, at, false, sums);
+        if constexpr (kSums > 0) {
+          for (int k = 0; k < kSums; ++k)
+            m.sums[k][thread] = first == 0 ? sums.total(k) : lane::add(m.sums[k][thread], sums.total(k));
+        }
+      });
+      block.sync();
+      block.each([&](int thread) {
+        for (int k = 0; k < Rule::kStates; ++k)
+          if (L::used(k)) find_peaks(m.blocks, k, thread);
+      });
+      block.sync();
+      block.each([&](int thread) {
+        const Place at = place(first, thread);
+        for (int k = 0; k < Rule::kStates; ++k)
+          if (L::used(k) && at.first < count) F::encode_state(view, k, at, !(Rule::kNonNegative >> k & 1));
+      });
     }
   }
 

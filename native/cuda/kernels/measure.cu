@@ -4,4 +4,5 @@ namespace fo::cuda {
 const RuleRow* plain_measure() { return rule_rows<Plain, kMeasurePass>(); }
 const RuleRow* mixed_measure() { return rule_rows<Mixed, kMeasurePass>(); }
 const RuleRow* double_measure() { return rule_rows<Double, kMeasurePass>(); }
+const RuleRow* blocks8_measure() { return rule_rows<Blocks8, kMeasurePass>(); }
 }  // namespace fo::cuda

@@ -6,30 +6,29 @@
 namespace fo::cuda {
 namespace {
 
-// 8-bit states have no Muon.
-template <template <class> class Body>
-const Kernel* of_flavor(const std::string& name, Flavor flavor) {
-  static const Kernel* const all[] = {make_kernel<Body<Plain>>(name),
-                                      make_kernel<Body<Mixed>>(name + "_mixed"),
-                                      make_kernel<Body<Double>>(name + "_double")};
-  return flavor == Flavor::kBlocks8 ? nullptr : all[int(flavor)];
+template <class Body>
+const Kernel* kernel(const char* name) {
+  static const Kernel* const it = make_kernel<Body>(name);
+  return it;
 }
 
 }  // namespace
 
-const Kernel* muon_pack_kernel(Flavor flavor) { return of_flavor<MuonPack>("muon_pack", flavor); }
-const Kernel* muon_apply_kernel(Flavor flavor) { return of_flavor<MuonApply>("muon_apply", flavor); }
-
-#define FO_MUON_KERNEL(name, Body)                                    \
-  const Kernel* muon_##name##_kernel() {                              \
-    static const Kernel* const it = make_kernel<Body>("muon_" #name); \
-    return it;                                                        \
-  }
-FO_MUON_KERNEL(normalize, MuonNormalize)
-FO_MUON_KERNEL(combine, MuonCombine)
-FO_MUON_KERNEL(mirror, MuonMirror)
-FO_MUON_KERNEL(error, MuonError)
-FO_MUON_KERNEL(report, MuonReporting)
+const Kernel* muon_pack_kernel(Flavor flavor) {
+  if (flavor == Flavor::kPlain) return kernel<MuonPack<Plain>>("muon_pack");
+  if (flavor == Flavor::kMixed) return kernel<MuonPack<Mixed>>("muon_pack_mixed");
+  return flavor == Flavor::kDouble ? kernel<MuonPack<Double>>("muon_pack_double") : nullptr;
+}
+const Kernel* muon_apply_kernel(Flavor flavor) {
+  if (flavor == Flavor::kPlain) return kernel<MuonApply<Plain>>("muon_apply");
+  if (flavor == Flavor::kMixed) return kernel<MuonApply<Mixed>>("muon_apply_mixed");
+  return flavor == Flavor::kDouble ? kernel<MuonApply<Double>>("muon_apply_double") : nullptr;
+}
+const Kernel* muon_normalize_kernel() { return kernel<MuonNormalize>("muon_normalize"); }
+const Kernel* muon_combine_kernel() { return kernel<MuonCombine>("muon_combine"); }
+const Kernel* muon_mirror_kernel() { return kernel<MuonMirror>("muon_mirror"); }
+const Kernel* muon_error_kernel() { return kernel<MuonError>("muon_error"); }
+const Kernel* muon_report_kernel() { return kernel<MuonReporting>("muon_report"); }
 
 std::vector<const Kernel*> muon_kernels() {
   std::vector<const Kernel*> all = {muon_normalize_kernel(), muon_combine_kernel(), muon_mirror_kernel(),

@@ -15,19 +15,25 @@ constexpr const char* kFlavorName<Mixed> = "mixed";
 template <>
 constexpr const char* kFlavorName<Double> = "float64";
 
+template <>
+constexpr const char* kFlavorName<Blocks8> = "8-bit states";
+
 // Muon has kernels of its own, and of what only measures nothing is updated.
-template <class Rule, PassKind kPass>
-constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kIsHelper ? Rule::kSums == 0 && kPass == kUpdatePass
-                                                   : kPass == kMeasurePass ? Rule::kSums > 0
-                                                                           : true);
+template <class Rule, class F, PassKind kPass>
+constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kBlocks8 || !std::is_same<F, Blocks8>::value) &&
+                        (Rule::kIsHelper         ? Rule::kSums == 0 && kPass == kUpdatePass
+                         : kPass == kMeasurePass ? Rule::kSums > 0
+                                                 : true);
 
 template <class Rule, int M, class F, PassKind kPass>
 const Kernel* rule_kernel(const char* name) {
-  if constexpr (M < Rule::kModes && kThere<Rule, kPass>) {
+  if constexpr (M < Rule::kModes && kThere<Rule, F, kPass>) {
     constexpr const char* kPasses[] = {"update", "observe", "measure"};
     const std::string mode = Rule::kModes > 1 ? " mode " + std::to_string(M) : "";
-    return make_kernel<Pass<Rule, M, F, kPass>>(std::string(kPasses[kPass]) + " " + name + mode + ", " +
-                                                kFlavorName<F>);
+    // With four blocks on a multiprocessor, a thread has 64 registers: too few for these.
+    constexpr int kBlocks = kPass == kObservePass || std::is_same<F, Double>::value ? 3 : 4;
+    return make_kernel<Pass<Rule, M, F, kPass>, kBlocks>(std::string(kPasses[kPass]) + " " + name + mode +
+                                                         ", " + kFlavorName<F>);
   } else {
     return nullptr;
   }

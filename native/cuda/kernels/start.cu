@@ -1,5 +1,4 @@
 #include "../body/start.h"
-
 #include "entry.h"
 
 namespace fo::cuda {

@@ -11,6 +11,7 @@
 #include "../../../native/cuda/kernels.h"
 #include "../../../native/cuda/slot.h"
 #include "../../../native/vec/convert.h"
+#include "../../../native/vec/dynamic8.h"
 #include "../hypers.h"
 
 namespace fo_test {
@@ -21,18 +22,35 @@ constexpr size_t kMargin = 48;  // bytes around a stream that nobody may touch
 struct Stream {
   fo::DType type = fo::DType::kF32;
   size_t length = 0, offset = 0;
+  bool is_signed = true;              // of 8 bits
   std::vector<unsigned char> memory;  // empty: there is none
 
   void place(fo::DType of, size_t n, size_t at) {
     type = of, length = n, offset = at;
-    memory.assign(kMargin + at + n * size_t(fo::bytes_of(of)) + kMargin, 0xc7);
+    memory.assign(kMargin + at + fo::bytes_of(of, n) + kMargin, 0xc7);
   }
   unsigned char* data() { return memory.empty() ? nullptr : memory.data() + kMargin + offset; }
   template <class T>
   T* as() {
     return reinterpret_cast<T*>(data());
   }
+  const fo::Dynamic8& map() const { return is_signed ? fo::kSigned8 : fo::kUnsigned8; }
+  float* scales() { return reinterpret_cast<float*>(data() + fo::scales_offset(length)); }
+  // Numbers as 8 bits, a block at a time.
+  template <class Real>
+  void encode(const std::vector<Real>& x) {
+    for (size_t at = 0; at < length; at += fo::kBlockElements) {
+      const size_t end = std::min(length, at + fo::kBlockElements);
+      float& scale = scales()[at / fo::kBlockElements];
+      scale = 0;
+      for (size_t i = at; i < end; ++i) scale = std::max(scale, fo::magnitude8(float(x[i])));
+      for (size_t i = at; i < end; ++i)
+        data()[i] = fo::encode8(map().bounds, fo::fraction8(float(x[i]), scale));
+    }
+  }
   double get(size_t i) {
+    if (type == fo::DType::kBlocks8)
+      return fo::decode8(map().values, data()[i], scales()[i / fo::kBlockElements]);
     if (type == fo::DType::kF64) return as<double>()[i];
     if (type == fo::DType::kF32) return as<float>()[i];
     return type == fo::DType::kBf16 ? fo::from_bf16(as<uint16_t>()[i]) : fo::from_f16(as<uint16_t>()[i]);
@@ -42,6 +60,13 @@ struct Stream {
     if (type == fo::DType::kF32) as<float>()[i] = float(x);
     if (type == fo::DType::kBf16) as<uint16_t>()[i] = fo::to_bf16(float(x));
     if (type == fo::DType::kF16) as<uint16_t>()[i] = fo::to_f16(float(x));
+  }
+  // A code; of a block's scale, its first element's bits decide.
+  void set_code(size_t i, uint64_t bits, bool special) {
+    data()[i] = uint8_t(bits);
+    constexpr float kScales[] = {0, 1, 0.3f, 1e-3f, 1e-20f, 1e20f};
+    if (i % fo::kBlockElements == 0)
+      scales()[i / fo::kBlockElements] = kScales[(bits >> 8) % (special ? 6 : 4)];
   }
   void set_bits(size_t i, uint64_t bits) {
     std::memcpy(data() + i * size_t(fo::bytes_of(type)), &bits, size_t(fo::bytes_of(type)));
@@ -96,10 +121,12 @@ struct World {
       t.length = n;
       t.number = uint32_t(tensors.size());
       t.columns = s.columns && n % s.columns == 0 ? s.columns : 0;
+      const bool aligned = random.below(2);  // as memory of their own is
       const auto place = [&](Stream& stream, fo::DType type) {
         const size_t bytes = size_t(fo::bytes_of(type));
-        // Most tensors are aligned, as memory of their own is.
-        stream.place(type, n, random.below(2) ? 0 : bytes * random.below(16 / bytes));
+        // Scales lie behind codes, and are floats.
+        const size_t unit = type == fo::DType::kBlocks8 ? sizeof(float) : bytes;
+        stream.place(type, n, aligned || random.below(2) ? 0 : unit * random.below(16 / unit));
       };
       place(t.param, s.format.param);
       place(t.grad, s.format.grad);
@@ -107,7 +134,10 @@ struct World {
       if (s.format.rounding == fo::Rounding::kKahan || s.format.rounding == fo::Rounding::kSplit)
         place(t.extra, fo::DType::kBf16);
       for (int k = 0; k < s.rule->slow_state(); ++k)
-        if (uses >> k & 1) place(t.states[k], s.format.state);
+        if (uses >> k & 1) {
+          place(t.states[k], s.format.state);
+          t.states[k].is_signed = !(s.rule->non_negative >> k & 1);
+        }
       if (s.slow) place(t.states[s.rule->slow_state()], t.is_double() ? fo::DType::kF64 : fo::DType::kF32);
       if (t.columns) t.means.resize(n / t.columns), t.means64.resize(n / t.columns);
       fill(t, &random);
@@ -126,6 +156,10 @@ struct World {
       const bool moment = stream >= &t.states[1] && stream < &t.states[setup.rule->slow_state()];
       for (size_t i = 0; i < stream->length; ++i) {
         const float x = random->small();
+        if (stream->type == fo::DType::kBlocks8) {
+          stream->set_code(i, random->next(), setup.special);
+          continue;
+        }
         if (setup.special) {
           stream->set_bits(i, stream->type == fo::DType::kF32 ? bits_of(random->any()) : random->next());
         } else {

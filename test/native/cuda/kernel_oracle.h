@@ -30,16 +30,26 @@ struct Decoded {
       grad[i] = Real(t.grad.get(i));
     }
     args.param = param.data(), args.grad = grad.data();
+    decode_states(t);
+  }
+
+  void decode_states(TestTensor& t) {
     for (int k = 0; k < fo::kMaxStates; ++k) {
       if (!t.states[k].data()) continue;
-      for (size_t i = 0; i < t.length; ++i) states[k].push_back(Real(t.states[k].get(i)));
+      states[k].resize(t.length);
+      for (size_t i = 0; i < t.length; ++i) states[k][i] = Real(t.states[k].get(i));
       args.states[k] = states[k].data();
     }
   }
 
   void encode_states(TestTensor& t) {
-    for (int k = 0; k < fo::kMaxStates; ++k)
+    for (int k = 0; k < fo::kMaxStates; ++k) {
+      if (t.states[k].type == fo::DType::kBlocks8) {
+        if (t.states[k].data()) t.states[k].encode(states[k]);
+        continue;
+      }
       for (size_t i = 0; i < states[k].size(); ++i) t.states[k].set(i, states[k][i]);
+    }
   }
   void encode_param(TestTensor& t, uint32_t step) {
     for (size_t i = 0; i < t.length; ++i) {
@@ -93,6 +103,8 @@ void oracle(World* world, double clip, std::vector<double>* observed = nullptr) 
       for (size_t at = 0; at < t.length; at += fo::kSumBlock)
         kernels.measure[s.mode()](x.args, at, std::min(fo::kSumBlock, t.length - at), grad, coef, sums);
       math.whole(s.hyper.data(), {sums, double(t.length), 2}, coef);
+      x.encode_states(t);
+      x.decode_states(t);
     }
     double squares[fo::kObservedSums] = {};
     const double alpha = s.sync ? double(s.alpha) : sync.alpha;

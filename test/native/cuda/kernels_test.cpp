@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "../../../native/cuda/body/blocks8.h"
 #include "kernel_oracle.h"
 #include "suite.h"
 
@@ -17,7 +18,7 @@ using fo::cuda::Flavor;
 
 constexpr size_t kLengths[] = {0, 1, 3, 4, 5, 255, 256, 257, 4095, 16383, 16384, 16385, 40000};
 
-std::vector<Format> formats() {
+std::vector<Format> formats(bool blocks8 = false) {
   std::vector<Format> all = {{DType::kF32, DType::kF32, DType::kF32, Rounding::kNearest},
                              {DType::kF64, DType::kF64, DType::kF64, Rounding::kNearest}};
   for (DType state : {DType::kF32, DType::kBf16}) {
@@ -31,6 +32,11 @@ std::vector<Format> formats() {
           if (param == DType::kBf16 || rounding <= Rounding::kMaster)
             all.push_back({param, grad, state, rounding});
   }
+  if (!blocks8) return all;
+  all.push_back({DType::kF32, DType::kF32, DType::kBlocks8, Rounding::kNearest});
+  all.push_back({DType::kF32, DType::kF16, DType::kBlocks8, Rounding::kNearest});
+  all.push_back({DType::kBf16, DType::kBf16, DType::kBlocks8, Rounding::kKahan});
+  all.push_back({DType::kF16, DType::kF16, DType::kBlocks8, Rounding::kMaster});
   return all;
 }
 
@@ -47,7 +53,7 @@ void normalize(World* world) {
     for (Stream* stream : t.streams()) {
       for (size_t i = 0; i < stream->length; ++i) {
         const double x = stream->get(i);
-        if (x == x) continue;
+        if (x == x || stream->type == DType::kBlocks8) continue;
         const uint64_t nan = stream->type == DType::kF64   ? 0x7ff8000000000000
                              : stream->type == DType::kF32 ? 0x7fc00000
                              : stream->type == DType::kF16 ? 0x7e00
@@ -187,7 +193,7 @@ void conform(Setup setup, const Step& how, const std::string& what, int launches
                                      : double(reinterpret_cast<const float*>(found.observed.data())[at]);
         }
         const double good = sums[k * fo::kObservedSums + size_t(sum)];
-        EXPECT(std::abs(total - good) <= (setup.rule->sums ? 1e-5 : 1e-6) * good ||
+        EXPECT(std::abs(total - good) <= (setup.rule->sums ? 1e-5 : 1e-6) * good || total == good ||
                    (total != total && good != good),
                "%s: sum %d of %zu elements is %.9g, not %.9g", where.c_str(), sum, found.tensors[k].length,
                total, good);
@@ -206,7 +212,7 @@ bool has_kernels(const fo::RuleInfo& rule) { return rule.is_optimizer && !rule.o
 void formats_of(const fo::RuleInfo& rule, bool observe) {
   std::vector<HyperRow> rows = hyper_rows(rule, 4);
   Random random(hash(rule.name, 3) + observe);
-  for (const Format format : formats()) {
+  for (const Format format : formats(rule.blocks8)) {
     for (int mode = 0; mode < rule.modes; ++mode) {
       std::vector<HyperRow> own;
       for (const HyperRow& row : rows)
@@ -222,7 +228,7 @@ void formats_of(const fo::RuleInfo& rule, bool observe) {
         s.t = double(1 + random.below(6));
         s.seed = random.next();
         for (size_t i = 0; i < count; ++i)
-          if (variant == 0 || kLengths[i] < 1000 || random.below(3) == 0) s.lengths.push_back(kLengths[i]);
+          if (kLengths[i] < 1000 || random.below(4) == 0) s.lengths.push_back(kLengths[i]);  // take turns
         Step how;
         how.observe = observe;
         conform(s, how, name_of(format) + " mode " + std::to_string(mode), 2);
@@ -236,7 +242,7 @@ void grids_of(const fo::RuleInfo& rule) {
   for (const HyperRow& row : hyper_rows(rule, 0)) {
     Setup s{&rule, row, {}};
     s.slow = rule.sync(row.data(), 1).keeps;
-    s.lengths = {40000, 5, 0, 16385, 4095};
+    s.lengths = {40000, 5, 0, 16385, 4095, 3, 257, 6};
     s.seed = 5;
     conform(s, {}, "float32", session.quick ? 2 : 7);
   }
@@ -289,6 +295,28 @@ void centralized(const fo::RuleInfo& rule) {
   }
 }
 
+// Codes are computed, but they are those of the table.
+void codes8() {
+  Random random(8);
+  for (const bool is_signed : {false, true}) {
+    const fo::Dynamic8& map = is_signed ? fo::kSigned8 : fo::kUnsigned8;
+    const auto check = [&](float x) {
+      const int found = fo::cuda::find8(map, is_signed, x), wanted = fo::encode8(map.bounds, x);
+      EXPECT(found == wanted, "%a has code %d, not %d", double(x), found, wanted);
+    };
+    for (int code = 0; code < 256; ++code) {
+      for (const float x : {map.values[code], map.bounds[std::min(code, 254)]}) {
+        for (const float y : {x, std::nextafter(x, 2.f), std::nextafter(x, -2.f)}) check(y);
+      }
+    }
+    for (int i = 0; i < rounds(1000000); ++i) {
+      const float x = float(std::pow(10., -8. * double(random.below(1 << 20)) / (1 << 20)));
+      check(x), check(-x), check(random.small());
+    }
+    for (const float x : {0.f, -0.f, 1.f, -1.f, 1e-45f, INFINITY, -INFINITY, 2.f}) check(x);
+  }
+}
+
 void names() {
   std::vector<std::string> all;
   for (const fo::cuda::Kernel* kernel : fo::cuda::all_kernels()) {
@@ -299,10 +327,13 @@ void names() {
   EXPECT(std::unique(all.begin(), all.end()) == all.end(), "two kernels have one name");
   for (const fo::RuleInfo& rule : fo::rule_table()) {
     for (int mode = 0; mode < fo::kMaxModes; ++mode) {
-      for (const Flavor flavor : {Flavor::kPlain, Flavor::kMixed, Flavor::kDouble}) {
-        const bool there = has_kernels(rule) && mode < rule.modes;
-        const bool updates = there || (!rule.is_optimizer && !rule.orthogonalization && rule.sums == 0 &&
-                                       mode == 0 && std::string(rule.name) != "muon_momentum");
+      for (int i = 0; i < fo::cuda::kFlavors; ++i) {
+        const auto flavor = Flavor(i);
+        const bool there =
+            has_kernels(rule) && mode < rule.modes && (rule.blocks8 || flavor != Flavor::kBlocks8);
+        const bool updates =
+            there || (flavor != Flavor::kBlocks8 && !rule.is_optimizer && !rule.orthogonalization &&
+                      rule.sums == 0 && mode == 0 && std::string(rule.name) != "muon_momentum");
         EXPECT((fo::cuda::update_kernel(rule.index, mode, flavor) != nullptr) == updates, "update of %s",
                rule.name);
         EXPECT((fo::cuda::observe_kernel(rule.index, mode, flavor) != nullptr) == there, "observe of %s",
@@ -316,6 +347,7 @@ void names() {
 
 SUITE(kernels) {
   test("GPU kernels: which there are", names);
+  test("GPU kernels: codes of 8-bit states", codes8);
   for (const fo::RuleInfo& rule : fo::rule_table()) {
     if (!has_kernels(rule)) continue;
     const std::string name = std::string("GPU kernel: ") + rule.name;

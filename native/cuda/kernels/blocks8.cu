@@ -1,0 +1,6 @@
+#include "rules.h"
+
+namespace fo::cuda {
+const RuleRow* blocks8_update() { return rule_rows<Blocks8, kUpdatePass>(); }
+const RuleRow* blocks8_observe() { return rule_rows<Blocks8, kObservePass>(); }
+}  // namespace fo::cuda
