@@ -94,7 +94,7 @@ void stops(const fo::RuleInfo& rule, const Format format, const Stop& stop) {
     for (size_t i = 0; i < clocks.size(); ++i)
       clocks[i] = {double(i), double(i) + 1, {0.5, 0.25}, {0.125, double(i)}, 0, 0, 0, 0, 0};
     Control control{};
-    control.applied = 7, control.lookahead_now = 2, control.serial = 99;
+    control.applied = 7, control.lookahead_k = 5, control.lookahead_now = 2, control.serial = 99;
     args.outcomes = ring.data();
     args.serial = 67;
     if (stop.counts) {
