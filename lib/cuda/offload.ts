@@ -4,7 +4,7 @@ import { identify, type Parameter } from '../parameter';
 import type { ParameterState } from '../state';
 import type { StateDict } from '../state-dict';
 import type { StepResult } from '../step-result';
-import { describe, expectedRange, expectedType } from '../validate';
+import { expectedRange, expectedType } from '../validate';
 import { readOptions, usable } from './device';
 import { OffloadBuckets, type HostTwin, type OffloadEntry } from './offload-buckets';
 import { defaultStream, liveStream, type CudaStream } from './stream';
@@ -48,8 +48,10 @@ export class Offload {
   ) {
     const list = listOf<Parameter>(params, 'params of Offload');
     const { bucketBytes = 2 ** 25, stream } = readOptions(options, ['bucketBytes', 'stream'], 'Offload');
+    if (typeof bucketBytes !== 'number')
+      throw expectedType('bucketBytes of Offload', 'an integer >= 1', bucketBytes);
     if (!Number.isSafeInteger(bucketBytes) || bucketBytes < 1)
-      throw expectedRange('bucketBytes of Offload', 'an integer >= 1', describe(bucketBytes));
+      throw expectedRange('bucketBytes of Offload', 'an integer >= 1', bucketBytes);
     if (typeof make !== 'function')
       throw expectedType('the second argument of Offload', 'a function that makes an optimizer', make);
     usable('Offload');

@@ -50,9 +50,9 @@ class Pair {
       const received = hostOf(this.device[i]!.data) as Float32Array;
       if (digits === undefined) expectSameBits(received, data as Float32Array);
       else
-        received.forEach((value, k) =>
-          expect(Math.abs(value - data[k]!)).toBeLessThanOrEqual(
-            10 ** -digits * Math.max(1, Math.abs(data[k]!)),
+        (data as Float32Array).forEach((wanted, k) =>
+          expect(Math.abs(received[k]! - wanted)).toBeLessThanOrEqual(
+            10 ** -digits * Math.max(1, Math.abs(wanted)),
           ),
         );
     });

@@ -77,7 +77,7 @@ function train(
     guard.grad.expectIntact(`grad of size ${list[i]}`);
   });
   const states = params.map((param) => optimizer.state(param));
-  return { data: params.map(({ data }) => data), states };
+  return { data: params.map(({ data }) => data as HostArray), states };
 }
 
 const ordinary = (size: number, step: number): Float32Array =>
@@ -103,7 +103,7 @@ function expectSame(received: Outcome, expected: Outcome, { dtype }: Combination
       if (typeof value === 'number') continue;
       const other = received.states[i]![name] as StateArray;
       const isHalf = value instanceof Uint16Array && name !== 'remainder';
-      const at = differ(other, value, isHalf ? 'bfloat16' : 'float32');
+      const at = differ(other, value as StateArray, isHalf ? 'bfloat16' : 'float32');
       if (at !== undefined) throw new Error(`${name} of size ${data.length} differs ${how}: ${at}`);
     }
   });

@@ -67,7 +67,7 @@ describe('every combination that is not supported is refused, and every other on
       const bits = dtype === 'float32' ? grad : dtype;
       const w = param(bits === 'float64' && dtype === 'float32' ? undefined : bits, store(numbers, dtype));
       const optimizer = new SGD([w], { lr: 1 });
-      const copy = w.data.slice();
+      const copy = (w.data as HostArray).slice();
       w.grad = store(numbers, grad);
       const isHalf = dtype.endsWith('16') && grad.endsWith('16') && dtype !== grad;
       if (known({ dtype, grad })) {
@@ -251,7 +251,7 @@ test('a Float16Array is float16, where there are such arrays', () => {
     const optimizer = new Adam([w], { lr: 0.1 });
     optimizer.step();
     optimizer.step();
-    return [Uint16Array.from(w.data), w];
+    return [Uint16Array.from(w.data as Uint16Array), w];
   };
   const [expected] = run((bits) => bits);
   const [received, w] = run((bits) => new Float16Array(bits));

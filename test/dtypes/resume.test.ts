@@ -10,6 +10,7 @@ import {
   type Parameter,
   type ParameterState,
   type StateDict,
+  type HostArray,
 } from 'fused-optim';
 import { expectSameBits, expectSameState } from '../helpers/bits';
 import { rejection } from '../helpers/files';
@@ -100,13 +101,16 @@ async function resumes(make: Make, combination: Combination, stop: number, throu
   const resumed = tensors(combination, [3, 1, 4, 0, 2]);
   const second = make(resumed, 99);
   steps(second, resumed, combination, 1, 2);
-  for (const param of resumed) param.data = halted.find(({ name }) => name === param.name)!.data.slice();
+  for (const param of resumed) {
+    const { data } = halted.find(({ name }) => name === param.name)!;
+    param.data = (data as HostArray).slice();
+  }
   await through(first, second);
   expectSameDict(second.stateDict(), first.stateDict());
   steps(second, resumed, combination, stop + 1, 6);
   for (const param of whole) {
     const other = resumed.find(({ name }) => name === param.name)!;
-    expectSameBits(other.data, param.data, `${param.name}, stopped after ${stop}`);
+    expectSameBits(other.data as HostArray, param.data as HostArray, `${param.name}, stopped after ${stop}`);
     expectSameState(second.state(other), straight.state(param), param.name!);
   }
   expect(second.stateBytes()).toBe(straight.stateBytes());
@@ -348,6 +352,6 @@ test('views are live, and writing a state writes what the next step reads', () =
   (state.master as Float32Array).fill(3);
   optimizer.paramGroups[0]!.lr = 0;
   optimizer.step();
-  expect(new Set(params[0]!.data)).toEqual(new Set([0x4040]));
+  expect(new Set(params[0]!.data as Uint16Array)).toEqual(new Set([0x4040]));
   expect(optimizer.state(params[0]!).master).toBe(state.master);
 });

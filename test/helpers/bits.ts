@@ -45,7 +45,7 @@ export function expectSameState(received: ParameterState, expected: ParameterSta
       if (!Object.is(given, value))
         throw new Error(`Expected ${value} for ${name} of ${what}, got ${String(given)}`);
     } else {
-      expectSameBits(given as StateArray, value, `${name} of ${what}`);
+      expectSameBits(given as StateArray, value as StateArray, `${name} of ${what}`);
     }
   }
 }

@@ -89,7 +89,7 @@ export class Twin {
         expected[`${key}Scale`] = coded.scales;
       } else if (typeof value !== 'number' && stateDtype === 'bfloat16' && key !== 'slow') {
         expected[key] = lowp.store(value as Float32Array, 'bfloat16');
-      } else expected[key] = value;
+      } else expected[key] = value as StateArray | number;
     }
     let data = lowp.store(plain.data, dtype);
     if (rounding === 'master') expected.master = plain.data;
@@ -98,7 +98,7 @@ export class Twin {
       data = Uint16Array.from(plain.data, (value) => lowp.split(value)[0]);
       expected.remainder = Uint16Array.from(plain.data, (value) => lowp.split(value)[1]);
     }
-    expectSameBits(stored.data, data, `data of ${name}`);
+    expectSameBits(stored.data as StateArray, data, `data of ${name}`);
     if (received.step === 0) return;
     expect(Object.keys(received)).toEqual(Object.keys(expected));
     for (const [key, value] of Object.entries(expected)) {

@@ -59,7 +59,7 @@ export async function usage(): Promise<readonly unknown[]> {
   const applied: boolean = result.applied && (await later).applied;
   const state: ParameterState = optimizer.state(weight);
   const steps: number = state.step;
-  const expAvg: StateArray | number | undefined = state.expAvg;
+  const expAvg: StateArray | CudaTensor | number | undefined = state.expAvg;
   const dict: StateDict = optimizer.stateDict();
   optimizer.loadStateDict(dict);
   await optimizer.save('optimizer.safetensors').then(() => optimizer.load('optimizer.safetensors'));
