@@ -27,11 +27,10 @@ Napi::Function StepperObject::Define(Napi::Env env) {
       env, "Stepper",
       {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
        FO_METHOD("step", Step), FO_METHOD("stepInParts", StepInParts), FO_METHOD("stepAsync", StepAsync),
-       FO_METHOD("stateBuffer", StateBuffer),
-       FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait),
-       FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates),
-       FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore),
-       FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+       FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done),
+       FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress),
+       FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates),
+       FO_METHOD("restore", Restore), FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
 #undef FO_METHOD
 }
 

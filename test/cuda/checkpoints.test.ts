@@ -133,7 +133,10 @@ describeStandIn('a lack of memory', () => {
     };
     try {
       expect(act).toThrow(
-        expect.objectContaining({ name: 'CudaError', kernel: expect.stringContaining('adamw') }),
+        expect.objectContaining({
+          name: 'CudaError',
+          kernel: expect.stringContaining('adamw') as string,
+        }) as Error,
       );
     } finally {
       standIn.revive();

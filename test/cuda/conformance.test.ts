@@ -1,5 +1,5 @@
 /** Every optimizer and format in CUDA memory: the bits of the CPU where no sums are taken, and close to it elsewhere. */
-import { cuda, type CudaArray, type Parameter, type ParameterState, type StateArray } from 'fused-optim';
+import { cuda, type Parameter, type StateArray } from 'fused-optim';
 import { bitsOf } from '../helpers/bits';
 import { describeCuda, hostOf } from '../helpers/cuda';
 import { combinationsOf, formatOptions, saysDtype, text, type Combination } from '../helpers/formats';
@@ -57,7 +57,7 @@ function train(
     owners.push(whole);
     const pointer = whole.pointer + BigInt(shift * array.BYTES_PER_ELEMENT);
     const part = cuda.fromPointer(pointer, { shape: [array.length], dtype: type, owner: whole });
-    part.upload(array as CudaArray);
+    part.upload(array);
     return part;
   };
   const params = list.map((size, i): Parameter => ({
@@ -78,7 +78,7 @@ function train(
     optimizer.step();
   }
   const arrays = params.flatMap((param, i) =>
-    Object.entries(optimizer.state(param) as ParameterState).flatMap(([name, value]) =>
+    Object.entries(optimizer.state(param)).flatMap(([name, value]) =>
       typeof value === 'number' ? [] : [[`${name} of size ${list[i]}`, hostOf(value as StateArray)] as const],
     ),
   );

@@ -1,6 +1,6 @@
 import { AdamW, cuda, Muon, Offload, type CudaTensor, type HostTwin, type Parameter } from 'fused-optim';
 import { bitsOf } from '../helpers/bits';
-import { describeStandIn, standIn } from '../helpers/cuda';
+import { describeStandIn, expectSameBits, standIn } from '../helpers/cuda';
 import { values } from '../helpers/random';
 
 /** float32 numbers as bfloat16, cut off. */
@@ -138,8 +138,7 @@ describeStandIn('Offload', () => {
     for (let step = 0; step < 3; ++step) {
       offload.step();
       host.step();
-      for (const { device, host: twin } of list)
-        expect(bitsOf(device.data.download() as Float32Array).equals(bitsOf(twin.data))).toBe(true);
+      for (const { device, host: twin } of list) expectSameBits(device.data.download(), twin.data);
     }
     offload.dispose();
   });

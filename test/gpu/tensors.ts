@@ -84,7 +84,7 @@ export function tensorsFor({ param, grad }: Kind, place: Place, multiplied: bool
       role: multiplied ? 'hidden' : 'vector',
       ...halfGrad,
       ...half,
-    } as Parameter;
+    };
   });
   return {
     parameters,

@@ -167,8 +167,9 @@ struct World {
         }
       }
     }
-    if (t.format.rounding == fo::Rounding::kMaster && !setup.special)
+    if (t.format.rounding == fo::Rounding::kMaster && !setup.special) {
       for (size_t i = 0; i < t.length; ++i) t.param.set(i, t.extra.get(i));
+    }
   }
 
   // Tables over the tensors where they lie now.
