@@ -33,7 +33,7 @@ describe.each(documents.filter((name) => name.endsWith('.md')))('%s', (document)
   });
 
   test('names npm scripts that exist', () => {
-    const scripts = [...text.matchAll(/npm run ([\w:]+)/g)].map((match) => match[1]!);
+    const scripts = [...text.matchAll(/npm run ([\w:-]+)/g)].map((match) => match[1]!);
     expect(scripts.filter((script) => !(script in manifest.scripts))).toEqual([]);
   });
 });
