@@ -70,7 +70,7 @@ describe('backends()', () => {
       expect(cpu.threads).toBe(native().addon.cores().usable);
       expect(cpu.threads).toBeGreaterThanOrEqual(1);
       expect(cpu.threadsReason).toMatch(/^\d+ cores? for this process/);
-      const reason = expect.stringMatching(noCuda ? /CUDA/ : /^\d+ devices?, driver /) as unknown;
+      const reason = expect.stringMatching(noCuda ? /CUDA|NVIDIA/ : /^\d+ devices?, driver /) as unknown;
       expect(cuda).toMatchObject({ available: !noCuda, reason });
     });
   });

@@ -28,7 +28,7 @@ describe('AMSGrad', () => {
     const params = [{ data: new Float32Array(1) }];
     expect(() => new AMSGrad(params, { amsgrad: true } as object)).toThrow(
       'Unknown option "amsgrad" for AMSGrad: its options are lr, betas, eps, weightDecay, maximize, threads, maxGradNorm, gradScale, nonFinite, diagnostics, ' +
-        'rounding, stateDtype, seed.',
+        'rounding, stateDtype, seed, stream, cudaGraph.',
     );
   });
 });
