@@ -150,7 +150,9 @@ void CudaStepper::classify(const std::vector<int>& tensors) {
     r.format = tensor.format;
     r.ndim = uint16_t(tensor.shape.ndim);
     r.key = facts_.seed * 0x9e3779b1u ^ tensor.key;
-    const bool centered = group.centralizes && group.rule->centralizes(group.hyper, tensor.shape.ndim);
+    // Rows of no elements have no mean, and nowhere to write one.
+    const bool centered =
+        tensor.length > 0 && group.centralizes && group.rule->centralizes(group.hyper, tensor.shape.ndim);
     r.columns = centered ? tensor.shape.cols : 0;
     first_rows_.push_back(first_rows_.back() + (centered ? uint32_t(tensor.shape.rows) : 0));
     for (uint32_t i = 0; i < r.chunks; ++i) chunks_.push_back({row, i});
