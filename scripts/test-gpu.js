@@ -3,7 +3,7 @@
 // Proves the CUDA backend on the first GPU: npm run test:gpu, see docs/gpu.md.
 //   node scripts/test-gpu.js [--only kernels,suites,sanitizers] [--budget seconds] [--out file.json] [--stand-in]
 //
-// kernels: every kernel on small tensors; with a graph, without, and on the CPU. suites: the jest suites of test/cuda.
+// kernels: every kernel on small tensors; with a graph, without, and on the CPU. suites: jest's tests of CUDA memory.
 // sanitizers: compute-sanitizer's four tools over the kernels. Without a GPU it says so and ends well.
 // --stand-in lets this processor play the GPU, to try the script. The last line is "N passed, N failed".
 
@@ -33,9 +33,7 @@ function kernels({ left }) {
 
 function suites({ left }) {
   const report = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'test-gpu-')), 'jest.json');
-  const args = jestArguments(report);
-  if (typeof args === 'string') return { passed: 0, failed: 0, reason: args };
-  const run = runCommand(process.execPath, args, { seconds: left() });
+  const run = runCommand(process.execPath, jestArguments(report), { seconds: left() });
   if (!fs.existsSync(report))
     return { passed: 0, failed: 1, output: `jest ${run.ended}: ${run.output.slice(-2000)}` };
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, testResults } = JSON.parse(
