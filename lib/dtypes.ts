@@ -60,7 +60,7 @@ export function supportOf(dtype: DType): Support {
 export const either = (words: readonly string[]): string =>
   words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 
-/** The end of a refusal: all that goes with parameters of a dtype. */
+/** The reason of a refusal: all that goes with parameters of a dtype. */
 function supportText(dtype: DType): string {
   const { grads, states, roundings: kept } = supportOf(dtype);
   const list = `${dtype} parameters take ${either(grads)} gradients`;
@@ -70,7 +70,9 @@ function supportText(dtype: DType): string {
 
 /** A combination there are no kernels for. `what` names option or array, and the tensor. */
 export function unsupported(what: string, expected: string, received: string, dtype: DType): TypeError {
-  return new TypeError(`Expected ${what} to be ${expected} but received ${received}: ${supportText(dtype)}.`);
+  return new TypeError(
+    `Expected ${what} to be ${expected} (${supportText(dtype)}) but received ${received}.`,
+  );
 }
 
 const byKind: Readonly<Record<string, DType>> = {
@@ -103,6 +105,9 @@ const arrayOf: Readonly<Record<DType, string>> = {
   bfloat16: 'a Uint16Array',
   float16: 'a Uint16Array or Float16Array',
 };
+
+const gradText = (dtype: DType): string =>
+  dtype.endsWith('16') ? `${arrayOf[dtype]} of ${dtype}` : arrayOf[dtype];
 
 /** A Uint16Array of which nobody said what it holds. */
 function untold(name: string, which: string, dtype: DType | undefined): TypeError {
@@ -162,7 +167,7 @@ export function gradDType(
     throw untold(name, 'grad', bits);
   if (found === undefined || !grads.includes(found)) {
     const of = kindOf(grad) === 'Uint16Array' && found !== undefined ? ` of ${found}` : '';
-    throw unsupported(what, either(grads), `${describe(grad)}${of}`, dtype);
+    throw unsupported(what, either(grads.map(gradText)), `${describe(grad)}${of}`, dtype);
   }
   checkLength(grad as HostArray, length, what);
   return found;

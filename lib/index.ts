@@ -26,6 +26,8 @@ export {
   type ClipOptions,
 } from './clip-grad';
 export { cuda } from './cuda';
+export { Offload, type OffloadOptions } from './cuda/offload';
+export type { HostTwin } from './cuda/offload-buckets';
 export type { DLPackOptions, HasDLPack } from './cuda/dlpack';
 export type { CudaArray, CudaDType } from './cuda/dtypes';
 export { CudaError } from './cuda/errors';

@@ -39,6 +39,18 @@ export interface Stepper {
   bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
+  /**
+   * The same in parts, each of which ends before the tensor of an index: calls `before(part)` when its memory is about to
+   * be read, and `after(part)` when that is written. Muon's matrices are the last part's work. On the CPU only.
+   */
+  stepInParts(
+    hyper: Float64Array,
+    settings: Float64Array,
+    outcome: Float64Array,
+    ends: Uint32Array,
+    before: (part: number) => void,
+    after: (part: number) => void,
+  ): void;
   stepAsync(
     hyper: Float64Array,
     settings: Float64Array,

@@ -180,6 +180,15 @@ export abstract class Optimizer<O extends object = object> {
     return steps.finish(ahead);
   }
 
+  /** @internal A step whose tensors' memory comes and goes part by part. */
+  stepInParts(ends: Uint32Array, before: (part: number) => void, after: (part: number) => void): StepResult {
+    this.#available('step()');
+    const { numbers, answer } = this.#settings;
+    const { stepper, steps } = this.#made;
+    stepper.stepInParts(this.#prepare(undefined), numbers, answer, ends, before, after);
+    return steps.finish(undefined);
+  }
+
   /**
    * `step()` off the event loop. Until the promise resolves the tensors are borrowed: do not write them, and do not
    * call other methods of this optimizer. Resizable buffers cannot be borrowed.
@@ -308,6 +317,18 @@ export abstract class Optimizer<O extends object = object> {
   /** Every parameter with its facts, in the order of native code's tensors. */
   protected parameters(): [Parameter, Slot][] {
     return this.#made.bindings.slots.map((slot) => [slot.parameter, slot]);
+  }
+
+  /** @internal Every parameter in the order of native tensors, and whether its update waits for the last part. */
+  get order(): readonly { readonly parameter: Parameter; readonly isLast: boolean }[] {
+    return this.#made.bindings.slots.map(({ parameter, group }) => ({
+      parameter,
+      isLast: this.#groups[group]!.algorithm.rule === 'muon',
+    }));
+  }
+  /** @internal */
+  get isOnHost(): boolean {
+    return this.#made.placement.device === undefined;
   }
 
   /** @internal What a Lookahead needs of the optimizer it wraps. */

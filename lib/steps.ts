@@ -112,7 +112,7 @@ export class Steps {
     const table = this.#table;
     if (rows === 1) {
       write(at, table);
-      this.#firstRow = at;
+      this.#firstRow = 0; // whatever the step: the last row goes on
       this.#rows = 1;
       return table;
     }

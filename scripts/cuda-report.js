@@ -2,8 +2,10 @@
 
 // Reads what nvcc says of compiled kernels, ptxas's report and the PTX, and finds what is over budget.
 
-// 64 registers let four blocks of 256 threads live on a multiprocessor, which is what saturates its memory.
+// 64 registers let four blocks of 256 threads live on a multiprocessor, which is what saturates its memory. What
+// is not an update in float32 or 16 bits may be made for fewer blocks, and have the registers of so many.
 const maxRegisters = 64;
+const registersFor = (blocks) => Math.min(255, Math.floor(65536 / 256 / blocks / 8) * 8);
 
 /** Kernels in ptxas's report (-v): [{ symbol, registers, stack, spillStores, spillLoads }] */
 function parseReport(text) {
@@ -80,10 +82,8 @@ function problemsOf(kernel) {
     spillStores === 0 && spillLoads === 0,
     `expected no spilled registers but ${spillStores} bytes are stored and ${spillLoads} loaded`,
   );
-  expect(
-    blocks === 1 || registers <= maxRegisters,
-    `expected at most ${maxRegisters} registers but it uses ${registers}`,
-  );
+  const most = (update && !doubles) || blocks === 0 ? maxRegisters : registersFor(blocks);
+  expect(registers <= most, `expected at most ${most} registers but it uses ${registers}`);
   expect(ptx !== undefined, 'expected PTX of the kernel but found none');
   if (!ptx) return problems;
   expect(
@@ -97,4 +97,4 @@ function problemsOf(kernel) {
   return problems;
 }
 
-module.exports = { describe, maxRegisters, parsePtx, parseReport, problemsOf };
+module.exports = { describe, parsePtx, parseReport, problemsOf };

@@ -208,7 +208,8 @@ describe('an infinite parameter', () => {
       expect(param.data[0]).toBe(-Infinity);
       expect(param.data[1]).toBeLessThan(1);
       for (const [name, state] of Object.entries(optimizer.state(param))) {
-        if (typeof state !== 'number') expect(state[0]).toBe(name === 'slow' ? -Infinity : 0);
+        if (typeof state !== 'number')
+          expect((state as Float32Array)[0]).toBe(name === 'slow' ? -Infinity : 0);
       }
     },
   );

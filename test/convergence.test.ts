@@ -67,7 +67,9 @@ function load(name: string): {
   });
   const data = Object.fromEntries(arrays) as Arrays;
   const evaluate = (given: readonly Parameter[], step: number | undefined): Evaluation => {
-    const params = Object.fromEntries(given.map(({ name, data }) => [name!, Float64Array.from(data)]));
+    const params = Object.fromEntries(
+      given.map(({ name, data }) => [name!, Float64Array.from(data as Float32Array)]),
+    );
     return tasks[name]!({ params, data, shapes, step });
   };
   return { task, evaluate };
@@ -89,7 +91,7 @@ function train(run: Run): Record<string, number> {
   const losses: Record<string, number> = {};
   for (let step = 0; step < task.steps; ++step) {
     const { grads } = evaluate(params, step);
-    for (const { name, grad } of params) grad!.set(grads[name!]!);
+    for (const { name, grad } of params) (grad as Float32Array).set(grads[name!]!);
     optimizer.step();
     if (task.checkpoints.includes(step + 1)) losses[step + 1] = evaluate(params, undefined).loss;
   }

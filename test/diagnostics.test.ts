@@ -16,7 +16,7 @@ describe.each(registered)('$name', (entry) => {
     const plain = runOf(entry, { gradScale: scale, maxGradNorm: 1 });
     for (let step = 0; step < 3; ++step) {
       const grads = gradsOf(step);
-      const before = watched.params.map(({ data }) => Float64Array.from(data));
+      const before = watched.params.map(({ data }) => Float64Array.from(data as Float32Array));
       watched.give(grads);
       plain.give(grads);
       const { tensors, gradNorm } = watched.optimizer.step();
@@ -28,7 +28,7 @@ describe.each(registered)('$name', (entry) => {
         const report = tensors![name!]!;
         expectClose(report.gradNorm, norm(grads[i].map((g) => g / scale)));
         expectClose(report.paramNorm, norm(before[i]!));
-        expectClose(report.updateNorm, norm(before[i]!.map((p, e) => data[e]! - p)), 1e-5);
+        expectClose(report.updateNorm, norm(before[i]!.map((p, e) => (data as Float32Array)[e]! - p)), 1e-5);
         if (data.length > 0) expectClose(report.updateRatio, report.updateNorm / report.paramNorm);
         if (!['LARS', 'LAMB'].includes(entry.name)) expect(report).not.toHaveProperty('trustRatio');
         else expect(report.trustRatio).toBeGreaterThan(0);

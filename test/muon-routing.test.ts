@@ -126,11 +126,11 @@ describe('groups of Muon', () => {
 
   test('refuse a live split that no longer divides, before anything is written', () => {
     const matrix = param('w', [8, 4]);
-    matrix.grad!.fill(1);
+    (matrix.grad as Float32Array).fill(1);
     const optimizer = new Muon([matrix]);
     (optimizer.paramGroups[0] as { split: number }).split = 5;
     expect(() => optimizer.step()).toThrow('Expected split of Muon to divide the 8 outputs of "w"');
-    expect([...matrix.data]).toEqual(Array<number>(32).fill(0));
+    expect([...(matrix.data as Float32Array)]).toEqual(Array<number>(32).fill(0));
     (optimizer.paramGroups[0] as { split: number }).split = 2;
     expect(optimizer.step().applied).toBe(true);
   });

@@ -86,11 +86,11 @@ describe('noDecay', () => {
     expect(held).toHaveLength(params.length);
     // What decay does: a step with gradients of zero shrinks the one and leaves the other.
     for (const each of params) {
-      each.data.fill(1);
+      (each.data as Float32Array).fill(1);
       each.grad = new Float32Array(each.data.length);
     }
     optimizer.step();
-    expect([params[3]!.data[0], params[0]!.data[0]]).toEqual([0.875, 1]);
+    expect([3, 0].map((i) => (params[i]!.data as Float32Array)[0])).toEqual([0.875, 1]);
     optimizer.dispose();
   });
 });

@@ -121,7 +121,7 @@ function checkPlaces(
   tensors: ReadonlyMap<string, SafeTensor & TensorInfo>,
   refuse: Refuse,
 ): void {
-  const { state } = dict;
+  const { state, formats } = dict;
   const byArray = new Map([...tensors].map(([key, tensor]) => [tensor.data, { key, ...tensor }]));
   // That state is no object, loadStateDict will say.
   for (const [name, entry] of isObject(state) ? Object.entries(state) : []) {
@@ -129,6 +129,9 @@ function checkPlaces(
       const tensor = byArray.get(value as TensorArray);
       if (!tensor) continue;
       byArray.delete(tensor.data);
+      const isPlain = !isObject(formats) || !Object.hasOwn(formats, name);
+      if (tensor.dtype === 'BF16' && isPlain)
+        refuse(`${describe(tensor.key)} has the dtype BF16, which states do not have`);
       const dtype = stateDtypeOf(field, tensor.data);
       if (tensor.dtype !== dtype)
         refuse(`${describe(tensor.key)} has the dtype ${tensor.dtype}, expected ${dtype}`);
@@ -138,7 +141,7 @@ function checkPlaces(
     }
   }
   for (const { key, dtype } of byArray.values())
-    if (dtype === 'BF16') refuse(`${describe(key)} has the dtype BF16, which only states have`);
+    if (dtype === 'BF16') refuse(`${describe(key)} has the dtype BF16, which states do not have`);
 }
 
 /** What a checkpoint says of itself. */

@@ -2,7 +2,6 @@ import { expectedRange, expectedType } from '../validate';
 import { deviceIndex, readOptions, usable } from './device';
 import { readCapsule, type HasDLPack } from './dlpack';
 import { checkDType, checkHost, dtypeOf, factsOf, type CudaArray, type CudaDType } from './dtypes';
-import type { NativeMemory } from './native';
 import { checkRange } from './pointer';
 import { liveStream, defaultStream, streamFor, type CudaStream } from './stream';
 import { checkName, CudaTensor, elementsOf, isCudaTensor, memoryOf } from './tensor';
@@ -80,7 +79,10 @@ export function from<D extends 'bfloat16' | 'float16'>(
   array: Uint16Array,
   options: CudaFromOptions<D> & { readonly dtype: D },
 ): CudaTensor<D>;
-export function from(array: CudaArray, options?: CudaFromOptions<CudaDType>): CudaTensor;
+export function from(
+  array: CudaArray,
+  options: CudaFromOptions<CudaDType> & { readonly dtype: CudaDType },
+): CudaTensor;
 export function from(array: CudaArray, options?: CudaFromOptions<CudaDType>): CudaTensor {
   const what = 'cuda.from()';
   const { dtype, ...given } = readOptions(options, ['shape', 'dtype', 'device', 'stream', 'name'], what);
@@ -145,19 +147,6 @@ export function fromDLPack(
   checkRange(pointer, size, dtype, deviceIndex(device, what), what);
   const memory = addon.takeDLPack(external, device, size, code);
   return new CudaTensor(memory, { shape, dtype, device, name: label });
-}
-
-/** @internal A tensor over memory that native code made, such as an optimizer's state. */
-export function tensorOver(
-  memory: NativeMemory,
-  facts: {
-    readonly shape: readonly number[];
-    readonly dtype: CudaDType;
-    readonly device: number;
-    readonly name?: string;
-  },
-): CudaTensor {
-  return new CudaTensor(memory, facts);
 }
 
 function freeOnError(made: CudaTensor, fill: () => void): void {

@@ -39,6 +39,9 @@ export interface NativeMemory {
   clear(stream: NativeStream): void;
   upload(stream: NativeStream, array: ArrayBufferView): void;
   download(stream: NativeStream, array: ArrayBufferView): void;
+  /** Copies to or from an array over pinned memory, which is done when the stream gets there. */
+  queueUpload(stream: NativeStream, array: ArrayBufferView): void;
+  queueDownload(stream: NativeStream, array: ArrayBufferView): void;
   uploadAsync(stream: NativeStream, array: ArrayBufferView): Promise<void>;
   downloadAsync(stream: NativeStream, array: ArrayBufferView): Promise<void>;
 }
@@ -88,6 +91,8 @@ export interface NativeCuda {
   setErrors(make: (...facts: FaultFacts) => Error): void;
   allocate(device: number, bytes: number, dtype: number): NativeMemory;
   wrap(device: number, pointer: bigint, bytes: number, dtype: number, keep?: NativeMemory): NativeMemory;
+  /** Memory of this process that devices copy to and from at full speed. */
+  pinned(device: number, bytes: number): ArrayBuffer;
   /** `[kind, device, bytes of its allocation from there on, or -1]` */
   pointerInfo(
     device: number,

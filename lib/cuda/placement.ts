@@ -5,7 +5,7 @@ import type { Identity } from '../parameter';
 import type { Placement } from '../placement';
 import { describe, expectedType } from '../validate';
 import { usable } from './device';
-import type { CudaDType } from './dtypes';
+import type { CudaArray, CudaDType } from './dtypes';
 import type { NativeMemory } from './native';
 import { CudaStream, defaultStream, liveStream, makeStream } from './stream';
 import { CudaTensor, isCudaTensor, memoryOf } from './tensor';
@@ -94,7 +94,8 @@ export class CudaPlacement implements Placement {
   }
 
   read(view: CudaTensor): StateArray {
-    return view.download(undefined, { stream: this.stream }) as StateArray;
+    const array: CudaArray = view.download(undefined, { stream: this.stream });
+    return array;
   }
 
   finished(): Promise<void> {

@@ -39,9 +39,12 @@ GradArgs Stepper::grad_args(const Group& group) const {
 }
 
 template <class F>
-void Stepper::sweep_blocks(const F& f) {
-  std::fill(sums_.begin(), sums_.end(), 0.);
-  sweep(items_, total_, threads_, kSumBlock, [&](const Item& item, uint64_t from, uint64_t to) {
+void Stepper::sweep_blocks(const Slice& items, const F& f) {
+  for (const Item& item : items) {
+    const uint64_t blocks = (item.length + kSumBlock - 1) / kSumBlock;
+    std::fill_n(sums_.begin() + ptrdiff_t(item.first_block * kMaxSums), blocks * kMaxSums, 0.);
+  }
+  sweep(items, items.total, threads_, kSumBlock, [&](const Item& item, uint64_t from, uint64_t to) {
     for (uint64_t begin = from; begin < to; begin += kSumBlock)
       f(item, begin, std::min<uint64_t>(begin + kSumBlock, to), block_sums(item, begin));
   });
@@ -58,7 +61,7 @@ double Stepper::total(const Item& item, int sum) const {
 void Stepper::measure_gradients(const StepSettings& settings, StepOutcome* outcome) {
   const GradArgs grad{unscale_, 1, 0};
   const double unused = 0;
-  sweep_blocks([&](const Item& item, uint64_t from, uint64_t to, double* sums) {
+  sweep_blocks(all_items(), [&](const Item& item, uint64_t from, uint64_t to, double* sums) {
     const MeasureKernel squares = kernels_of(item, kSquares).measure[0];
     const auto measure = [&](const TensorArgs& args, uint64_t base, uint64_t begin, uint64_t end) {
       squares(args, begin - base, end - begin, grad, &unused, sums);
@@ -79,7 +82,7 @@ void Stepper::measure_gradients(const StepSettings& settings, StepOutcome* outco
 // The means of the rows of those gradients that are to be centralized.
 void Stepper::center_gradients() {
   const double unused = 0;
-  for (const Item& item : items_) {
+  for (const Item& item : part_) {
     if (!item.means) continue;
     const MeasureKernel total_of = kernels_of(item, kTotal).measure[0];
     const Shape& shape = item.tensor->shape;
@@ -110,8 +113,8 @@ void Stepper::center_gradients() {
 // The first pass of norm rules, and what follows from its sums.
 void Stepper::measure() {
   const auto needs_sums = [](const Item& item) { return item.group->rule->sums > 0; };
-  if (std::none_of(items_.begin(), items_.end(), needs_sums)) return;
-  sweep_blocks([&](const Item& item, uint64_t from, uint64_t to, double* sums) {
+  if (std::none_of(part_.begin(), part_.end(), needs_sums)) return;
+  sweep_blocks(part_, [&](const Item& item, uint64_t from, uint64_t to, double* sums) {
     const Group& group = *item.group;
     const MeasureKernel kernel = kernels_of(item).measure[group.mode];
     if (!kernel) return;
@@ -120,7 +123,7 @@ void Stepper::measure() {
     };
     with_streams(item, from, to, kSumBlock, measuring(*group.rule, group.mode), measure);
   });
-  for (Item& item : items_) {
+  for (Item& item : part_) {
     if (!needs_sums(item)) continue;
     double sums[kMaxSums];
     for (int k = 0; k < kMaxSums; ++k) sums[k] = total(item, k);
@@ -159,11 +162,11 @@ void Stepper::update(const StepSettings& settings) {
            });
   };
   if (settings.diagnostics) {
-    sweep_blocks(observe);
+    sweep_blocks(part_, observe);
   } else {
     const uint64_t align = staged_ ? kBlockElements : kCutAlign;
-    sweep(items_, total_, threads_, align, [&](const Item& item, uint64_t from, uint64_t to) {
-      if (&item != &items_.back()) prefetch(*(&item + 1)->tensor);
+    sweep(part_, part_.total, threads_, align, [&](const Item& item, uint64_t from, uint64_t to) {
+      if (&item + 1 != part_.end()) prefetch(*(&item + 1)->tensor);
       if (item.sync.due) return observe(item, from, to, nullptr);
       if (item.group->rule->orthogonalization) return;
       const UpdateKernel kernel = kernels_of(item).update[item.group->mode];
@@ -173,7 +176,6 @@ void Stepper::update(const StepSettings& settings) {
              });
     });
   }
-  if (!matrices_.empty()) update_matrices(settings);
 }
 
 void Stepper::report() {

@@ -2,6 +2,7 @@
 // What a step is asked for, and what it answers, on every backend.
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace fo {
 
@@ -28,6 +29,15 @@ struct StepSettings {
   uint32_t lookahead_step = 0;  // of the steps known
 
   bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
+};
+
+// A step over tensors whose memory comes and goes while it is done: `ends` are tensors' indices, each the end
+// of a part. before(part) is called when the part's memory is about to be read, after(part) when it is
+// written.
+struct StepParts {
+  const uint32_t* ends;
+  size_t count;
+  std::function<void(size_t)> before, after;
 };
 
 struct StepOutcome {

@@ -54,10 +54,37 @@ bool Stepper::plan(const double* hyper, const StepSettings& settings, size_t* by
 }
 
 StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
+  StepOutcome outcome = begin(hyper, settings);
+  if (!outcome.applied) return outcome;
+  run(settings);
+  if (settings.diagnostics && outcome.grad_norm < 0) add_norm(&outcome);
+  return outcome;
+}
+
+bool Stepper::step_in_parts(const double* hyper, const StepSettings& settings, const StepParts& parts,
+                            StepOutcome* outcome) {
+  // The norm of all gradients comes before the first update.
+  const bool at_once = settings.measures_gradients();
+  for (size_t i = 0; at_once && i < parts.count; ++i) parts.before(i);
+  *outcome = begin(hyper, settings);
+  if (!outcome->applied) return true;
+  for (size_t i = 0; i < parts.count; ++i) {
+    if (!at_once) parts.before(i);
+    run_part(settings, parts.ends[i], i + 1 == parts.count);
+    parts.after(i);
+  }
+  if (settings.diagnostics) report();
+  if (settings.diagnostics && outcome->grad_norm < 0) add_norm(outcome);
+  return true;
+}
+
+// All of a step that can be refused.
+StepOutcome Stepper::begin(const double* hyper, const StepSettings& settings) {
   StepOutcome outcome;
   read_groups(hyper);
   collect(settings);
   if (!reserve_scratch(settings, &outcome.bytes_wanted)) return outcome;
+  outcome.bytes_wanted = 0;  // the step may end here
   if (settings.measures_gradients()) {
     measure_gradients(settings, &outcome);
     if (outcome.bad_tensor >= 0 && settings.non_finite != NonFinite::kPropagate) return outcome;
@@ -65,14 +92,29 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   if (!ensure_states(settings, &outcome.bytes_wanted)) return outcome;
   outcome.bytes_wanted = 0;
   prepare_items(settings);
-  run(settings);
+  part_ = {items_.data(), items_.data(), 0};
   outcome.applied = true;
-  if (settings.diagnostics && outcome.grad_norm < 0) {
-    double squares = 0;
-    for (const TensorReport& r : reports_) squares += r.grad_norm * r.grad_norm;
-    outcome.grad_norm = std::sqrt(squares);
-  }
   return outcome;
+}
+
+// Does the items from where the last part ended up to those of tensor `end_tensor`.
+void Stepper::run_part(const StepSettings& settings, size_t end_tensor, bool is_last) {
+  const Tensor* const end = tensors_.all().data() + std::min(end_tensor, tensors_.all().size());
+  part_.first = part_.last;
+  part_.total = 0;
+  for (; part_.last != items_.data() + items_.size() && part_.last->tensor < end; ++part_.last)
+    part_.total += part_.last->length;
+  if (rows_ > 0) center_gradients();
+  measure();
+  update(settings);
+  if (is_last && !matrices_.empty()) update_matrices(settings);
+}
+
+// The norm of all gradients out of the reports, where it was not measured before.
+void Stepper::add_norm(StepOutcome* outcome) const {
+  double squares = 0;
+  for (const TensorReport& r : reports_) squares += r.grad_norm * r.grad_norm;
+  outcome->grad_norm = std::sqrt(squares);
 }
 
 // What a state holds before its tensor's first step. Slow weights and the master copy are the parameter
@@ -178,9 +220,8 @@ void Stepper::prepare_items(const StepSettings& settings) {
 }
 
 void Stepper::run(const StepSettings& settings) {
-  if (rows_ > 0) center_gradients();
-  measure();
-  update(settings);
+  part_ = {items_.data(), items_.data(), 0};
+  run_part(settings, tensors_.all().size(), true);
   if (settings.diagnostics) report();
 }
 

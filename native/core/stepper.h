@@ -21,6 +21,8 @@ class Stepper : public StepperBase {
           int threads, std::unique_ptr<Matmul> matmul = nullptr);
 
   StepOutcome step(const double* hyper, const StepSettings& settings) override;
+  bool step_in_parts(const double* hyper, const StepSettings& settings, const StepParts& parts,
+                     StepOutcome* outcome) override;
 
   // The two halves of a step that has no doubts: prepares it, creating missing states, advancing step counts
   // and computing coefficients (false: no memory, nothing has changed, *bytes_wanted says how much), and does
@@ -47,6 +49,18 @@ class Stepper : public StepperBase {
     bool in_double() const { return tensor->format.param == DType::kF64; }
   };
 
+  // Items that follow each other.
+  struct Slice {
+    Item *first, *last;
+    uint64_t total;
+    Item* begin() const { return first; }
+    Item* end() const { return last; }
+  };
+
+  StepOutcome begin(const double* hyper, const StepSettings& settings);
+  void run_part(const StepSettings& settings, size_t end_tensor, bool is_last);
+  void add_norm(StepOutcome* outcome) const;
+  Slice all_items() { return {items_.data(), items_.data() + items_.size(), total_}; }
   void collect(const StepSettings& settings);
   void measure_gradients(const StepSettings& settings, StepOutcome* outcome);
   void fill(Tensor& tensor, int state) override;
@@ -71,9 +85,9 @@ class Stepper : public StepperBase {
   void direct(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
   void apply(const Item& item, float* direction, uint64_t from, uint64_t to, double* sums);
   GradArgs grad_args(const Group& group) const;
-  // Calls f(item, from, to, sums of the block) for whole blocks of all tensors.
+  // Calls f(item, from, to, sums of the block) for whole blocks of these tensors.
   template <class F>
-  void sweep_blocks(const F& f);
+  void sweep_blocks(const Slice& items, const F& f);
   double* block_sums(const Item& item, uint64_t element) {
     return &sums_[(item.first_block + element / kSumBlock) * kMaxSums];
   }
@@ -82,6 +96,7 @@ class Stepper : public StepperBase {
   const RuleKernels* const* kernels_;
   int threads_;
   std::vector<Item> items_;
+  Slice part_{};  // of this step that is being done
   std::vector<Coef> coefs_;
   std::vector<double> sums_;  // kMaxSums for every block
   std::vector<double> means_;

@@ -35,6 +35,12 @@ class StepperBase {
   // Touches nothing of JavaScript, so it may run on any thread.
   virtual StepOutcome step(const double* hyper, const StepSettings& settings) = 0;
 
+  // The same in parts, on the thread that calls. Matrices of Muon are the last part's work, whatever part
+  // they are in. False: this backend has no such step.
+  virtual bool step_in_parts(const double*, const StepSettings&, const StepParts&, StepOutcome*) {
+    return false;
+  }
+
   // One for every tensor that had a part in the last step, in order, after a step with diagnostics.
   virtual const std::vector<TensorReport>& reports() = 0;
 

@@ -8,13 +8,15 @@
 
 namespace fo {
 
-// Spans have `start`, their first element in the flat list of all, and `length`. Calls f(span, from, to) for
-// pieces of them, which begin and end at multiples of `align` in their span.
+// Spans have `start`, their first element in a flat list, and `length`; they follow each other in that list
+// and have `total` elements together. Calls f(span, from, to) for pieces of them, which begin and end at
+// multiples of `align` in their span.
 template <class Spans, class F>
 void sweep(const Spans& spans, uint64_t total, int threads, uint64_t align, const F& f) {
   const Chunks chunks = cut(total, threads);
+  const uint64_t first = spans.begin() == spans.end() ? 0 : spans.begin()->start;
   parallel_for(threads, chunks.count(), [&](uint64_t i) {
-    const uint64_t begin = chunks.begin(i), end = chunks.end(i);
+    const uint64_t begin = first + chunks.begin(i), end = first + chunks.end(i);
     auto span = std::upper_bound(spans.begin(), spans.end(), begin,
                                  [](uint64_t flat, const auto& s) { return flat < s.start; });
     span = span == spans.begin() ? span : span - 1;

@@ -114,6 +114,10 @@ bool TensorList::ensure_states(Uses uses, Fill fill, size_t* bytes_wanted) {
   // reads few long streams. A few cache lines between these keep streams of equal length off the same cache
   // sets.
   constexpr size_t kSkew = 5 * kStateAlign;
+  *bytes_wanted = 0;
+  unsigned any = 0;  // in nearly every step there is none
+  for (const Tensor& tensor : tensors_) any |= uses(tensor) & ~tensor.states;
+  if (any == 0) return true;
   std::vector<Missing> missing;
   size_t bytes = 0;
   for (int k = 0; k < kMaxStates; ++k) {
@@ -126,7 +130,6 @@ bool TensorList::ensure_states(Uses uses, Fill fill, size_t* bytes_wanted) {
     if (missing.size() > before) bytes += kSkew;
   }
   *bytes_wanted = bytes;
-  if (missing.empty()) return true;
   if (!allocate(missing, bytes)) return false;
   // From the last to the first: slow weights begin as the master copy, which lies behind them.
   for (size_t i = missing.size(); i-- > 0;) fill(tensors_[missing[i].tensor], missing[i].state);

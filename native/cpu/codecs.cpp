@@ -50,60 +50,39 @@ void join(const uint16_t* __restrict high, const uint16_t* __restrict low, size_
   for (size_t i = 0; i < count; ++i) out[i] = fo::join(high[i], low[i]);
 }
 
-// Where the upper bits of a magnitude in (0, 1] lead at once: the code of the smallest that has them, below
-// at most one bound that the others reach. Those of a magnitude below 2^-23 are looked up as 0.
+// encode8() in two steps: the sign, exponent and upper bits of the mantissa of a fraction in [-1, 1] lead to
+// the number of bounds that all fractions with these bits exceed, and there is at most one more that some
+// exceed. Magnitudes below 2^-23 count as one.
 struct Lookup {
-  int bounds[256];  // their bits, by code; nothing exceeds the last one's
-  static constexpr int kMantissa = 7, kDecades = 23;
-  static constexpr int kShift = 23 - kMantissa, kFirst = (127 - kDecades) << kMantissa,
-                       kCount = kDecades << kMantissa;
-  uint8_t codes[kCount + 1];
+  static constexpr int kMantissa = 7, kExponents = 23;
+  static constexpr int kShift = 23 - kMantissa, kFirst = (127 - kExponents) << kMantissa,
+                       kCount = (kExponents << kMantissa) + 1;
+  uint8_t codes[2 * kCount];  // of positive fractions, then of negative ones
+  float bounds[256];          // nothing exceeds the last one
 };
-
-// The bits of a number in [0, 1), and 0 for a negative one.
-constexpr int positive_bits(float x) {
-  if (x <= 0) return 0;
-  int exponent = 127;
-  for (; x < 1; --exponent) x *= 2;
-  return (exponent << 23) + int((x - 1) * (1 << 23));
-}
 
 constexpr Lookup lookup(const fo::Dynamic8& map) {
   Lookup table{};
-  int code = map.zero;
-  float power = 1.f / (1 << Lookup::kDecades);
-  table.codes[0] = uint8_t(code);
-  for (int k = 0; k < 255; ++k) table.bounds[k] = positive_bits(map.bounds[k]);
-  table.bounds[255] = 0x7fffffff;
-  for (int i = 1; i <= Lookup::kCount; ++i) {
-    const int mantissa = i & ((1 << Lookup::kMantissa) - 1);
-    if (mantissa == 0) power *= 2;
-    const float smallest = power * (1 + float(mantissa) / (1 << Lookup::kMantissa));
-    while (code < 255 && smallest > map.bounds[code]) ++code;
-    table.codes[i] = uint8_t(code);
+  for (int k = 0; k < 255; ++k) table.bounds[k] = map.bounds[k];
+  table.bounds[255] = __builtin_huge_valf();
+  float power = 1.f / (1 << Lookup::kExponents), low = 0;
+  int up = 0, down = 255;
+  for (int i = 0; i < Lookup::kCount; ++i) {
+    // Magnitudes from low up to, but without, high.
+    const int next = (i + 1) & ((1 << Lookup::kMantissa) - 1);
+    if (next == 0) power *= 2;
+    const float high = power * (1 + float(next) / (1 << Lookup::kMantissa));
+    while (up < 255 && map.bounds[up] < low) ++up;
+    while (down > 0 && map.bounds[down - 1] > -high) --down;
+    table.codes[i] = uint8_t(up);
+    table.codes[Lookup::kCount + i] = uint8_t(down);
+    low = high;
   }
   return table;
 }
 
 constexpr const fo::Dynamic8* kMaps[] = {&fo::kUnsigned8, &fo::kSigned8};
 constexpr Lookup kLookups[] = {lookup(fo::kUnsigned8), lookup(fo::kSigned8)};
-
-// encode8() of a fraction. Codes of negative fractions mirror those of their magnitudes; what lies on a bound
-// has the lower code on either side of 0, and 1 alone has no mirror image.
-template <bool kSigned>
-FO_FN uint8_t code_of(float fraction) {
-  constexpr int kZero = kMaps[kSigned]->zero;
-  const int bits = int(fo::bits_of(fraction)), sign = bits >> 31, magnitude = bits & 0x7fffffff;
-  int at = (magnitude >> Lookup::kShift) - Lookup::kFirst;
-  at = at < 0 ? 0 : at;
-  at = at > Lookup::kCount ? Lookup::kCount : at;
-  const int code = kLookups[kSigned].codes[at];
-  const int bound = kLookups[kSigned].bounds[code];
-  int steps = code - kZero + (magnitude - sign > bound ? 1 : 0);
-  const int limit = sign ? kZero : 255 - kZero;
-  steps = steps < limit ? steps : limit;
-  return uint8_t(kZero + ((steps ^ sign) - sign));  // negated where the sign says so
-}
 
 // The largest magnitude8(). The bits of magnitudes are in the order of their values.
 FO_FN float largest8(const float* __restrict in, size_t count) {
@@ -115,14 +94,26 @@ FO_FN float largest8(const float* __restrict in, size_t count) {
   return fo::float_of(uint32_t(largest));
 }
 
-template <bool kSigned>
-void encode(const float* __restrict in, size_t count, uint8_t* __restrict codes, float* __restrict scales) {
+void to_blocks8(const float* in, size_t count, bool is_signed, uint8_t* codes, float* scales) {
+  const Lookup& table = kLookups[is_signed];
+  float fractions[fo::kBlock8];
+  int places[fo::kBlock8];
   for (size_t begin = 0; begin < count; begin += fo::kBlock8, in += fo::kBlock8, codes += fo::kBlock8) {
     const size_t n = count - begin < fo::kBlock8 ? count - begin : fo::kBlock8;
     const float scale = *scales++ = largest8(in, n);
-    float fractions[fo::kBlock8];
-    for (size_t i = 0; i < n; ++i) fractions[i] = fo::fraction8(in[i], scale);
-    for (size_t i = 0; i < n; ++i) codes[i] = code_of<kSigned>(fractions[i]);
+    for (size_t i = 0; i < n; ++i) {
+      float fraction = fo::fraction8(in[i], scale);
+      fraction = fraction > 1 ? 1.f : fraction;  // infinity has the outermost code
+      fraction = fraction < -1 ? -1.f : fraction;
+      const int bits = int(fo::bits_of(fraction));
+      const int place = ((bits & 0x7fffffff) >> Lookup::kShift) - Lookup::kFirst;
+      fractions[i] = fraction;
+      places[i] = (place > 0 ? place : 0) + (bits < 0 ? Lookup::kCount : 0);
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const int code = table.codes[places[i]];
+      codes[i] = uint8_t(code + (fractions[i] > table.bounds[code]));
+    }
   }
 }
 
@@ -134,10 +125,6 @@ void from_blocks8(const uint8_t* __restrict codes, const float* __restrict scale
     for (size_t i = begin; i < end; ++i) out[i] = fo::decode8(values, codes[i], *scales);
   }
 }
-void to_blocks8(const float* in, size_t count, bool is_signed, uint8_t* codes, float* scales) {
-  is_signed ? encode<true>(in, count, codes, scales) : encode<false>(in, count, codes, scales);
-}
-
 constexpr fo::Codecs kCodecs = {from_bf16,          to_bf16,   from_f16, to_f16, from_f64,     to_f64,
                                 to_bf16_stochastic, add_kahan, split,    join,   from_blocks8, to_blocks8};
 

@@ -30,7 +30,7 @@ FO_HD void fill_slot_of(Slot* slot, const double* hyper, double t, double* scala
   std::memcpy(slot->coef, &coef, sizeof coef);
   slot->unscale64 = hyper[kMaximize] != 0 ? -facts.unscale : facts.unscale;
   slot->unscale = float(slot->unscale64);
-  slot->step = uint32_t(static_cast<unsigned long long>(t));
+  slot->step = uint32_t(uint64_t(t));
   const Sync sync = R::sync(own, t);
   slot->sync = (sync.keeps && sync.due) || facts.meets_slow;
   slot->alpha64 = facts.meets_slow ? facts.alpha : sync.alpha;

@@ -1,4 +1,6 @@
 // What lies on the device of an optimizer's tensors, and when it is built anew.
+#include "tables.h"
+
 #include <algorithm>
 #include <cstring>
 #include <map>

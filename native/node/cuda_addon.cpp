@@ -113,6 +113,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("setErrors", SetErrors);
   add("allocate", fo::MemoryObject::Allocate);
   add("wrap", fo::MemoryObject::Wrap);
+  add("pinned", fo::MemoryObject::Pinned);
   add("pointerInfo", PointerInfo);
   add("synchronize", Synchronize);
   add("join", Join);

@@ -51,6 +51,8 @@ Napi::Function MemoryObject::Define(Napi::Env env) {
       {InstanceMethod("pointer", &MemoryObject::Pointer), InstanceMethod("free", &MemoryObject::Free),
        InstanceMethod("clear", &MemoryObject::Clear), InstanceMethod("upload", &MemoryObject::Upload),
        InstanceMethod("download", &MemoryObject::Download),
+       InstanceMethod("queueUpload", &MemoryObject::QueueUpload),
+       InstanceMethod("queueDownload", &MemoryObject::QueueDownload),
        InstanceMethod("uploadAsync", &MemoryObject::UploadAsync),
        InstanceMethod("downloadAsync", &MemoryObject::DownloadAsync)});
 }
@@ -158,6 +160,41 @@ Napi::Value MemoryObject::Download(const Napi::CallbackInfo& info) {
       return Refuse(info.Env(), "the memory was freed, or the array has another size");
     cuda::download(stream->device, host.data, handle_.pointer, handle_.bytes, stream->handle);
     return info.Env().Undefined();
+  });
+}
+
+// Queues a copy between the memory and an array over pinned memory, which both must outlive.
+Napi::Value MemoryObject::Queue(const Napi::CallbackInfo& info, bool up) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    HostView host;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
+      return Refuse(info.Env(), "the memory was freed, or the array has another size");
+    if (handle_.bytes == 0) return info.Env().Undefined();
+    void* const device = handle_.pointer;
+    stream->device.copy(up ? device : host.data, up ? host.data : device, handle_.bytes, stream->handle);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value MemoryObject::QueueUpload(const Napi::CallbackInfo& info) { return Queue(info, true); }
+Napi::Value MemoryObject::QueueDownload(const Napi::CallbackInfo& info) { return Queue(info, false); }
+
+// pinned(device, bytes) -> ArrayBuffer of pinned memory
+Napi::Value MemoryObject::Pinned(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guarded(env, [&]() -> Napi::Value {
+    const size_t bytes = Bytes(info[1]);
+    auto* const keep =
+        new std::shared_ptr<void>(cuda::pinned(cuda::device(info[0].ToNumber().Int32Value()), bytes));
+    napi_value buffer;
+    const napi_status status = napi_create_external_arraybuffer(
+        env, keep->get(), bytes,
+        [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<void>*>(hint); }, keep, &buffer);
+    if (status == napi_ok) return Napi::Value(env, buffer);
+    delete keep;
+    return Refuse(env, "this runtime does not allow views of native memory");
   });
 }
 

@@ -29,7 +29,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   // An object over a part of `memory`, which it keeps alive. `frees`: letting go of the object frees as much,
   // which is a reason to collect garbage.
   static Napi::Value Make(Napi::Env env, std::shared_ptr<cuda::Memory> memory, void* pointer, size_t bytes,
-                          DType dtype, bool frees);
+                          DType dtype, bool frees = false);
   // False: `value` is no such object. It may be one that was freed: see alive().
   static bool Read(const Napi::Value& value, CudaTensorHandle* handle);
 
@@ -37,6 +37,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   static Napi::Value Allocate(const Napi::CallbackInfo& info);
   // wrap(device, pointer, bytes, dtype, keep?) -> object over someone else's memory, or a part of `keep`'s
   static Napi::Value Wrap(const Napi::CallbackInfo& info);
+  static Napi::Value Pinned(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value Pointer(const Napi::CallbackInfo& info);
@@ -44,6 +45,9 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value Clear(const Napi::CallbackInfo& info);
   Napi::Value Upload(const Napi::CallbackInfo& info);
   Napi::Value Download(const Napi::CallbackInfo& info);
+  Napi::Value Queue(const Napi::CallbackInfo& info, bool up);
+  Napi::Value QueueUpload(const Napi::CallbackInfo& info);
+  Napi::Value QueueDownload(const Napi::CallbackInfo& info);
   Napi::Value UploadAsync(const Napi::CallbackInfo& info);
   Napi::Value DownloadAsync(const Napi::CallbackInfo& info);
 

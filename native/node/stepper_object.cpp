@@ -26,11 +26,11 @@ Napi::Function StepperObject::Define(Napi::Env env) {
   return DefineClass(
       env, "Stepper",
       {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
-       FO_METHOD("step", Step), FO_METHOD("stepAsync", StepAsync), FO_METHOD("stateBuffer", StateBuffer),
-       FO_METHOD("settle", Settle), FO_METHOD("done", Done), FO_METHOD("wait", Wait),
-       FO_METHOD("reports", Reports), FO_METHOD("progress", Progress), FO_METHOD("usedStates", UsedStates),
-       FO_METHOD("createStates", CreateStates), FO_METHOD("restore", Restore),
-       FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+       FO_METHOD("step", Step), FO_METHOD("stepInParts", StepInParts), FO_METHOD("stepAsync", StepAsync),
+       FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done),
+       FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress),
+       FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates),
+       FO_METHOD("restore", Restore), FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
 #undef FO_METHOD
 }
 
@@ -192,6 +192,37 @@ Napi::Value StepperObject::Step(const Napi::CallbackInfo& info) {
     AccountMemory(info.Env());
   }
   return info.Env().Undefined();
+}
+
+// stepInParts(hyper, settings, outcome, ends, before, after): a step that calls before(part) and after(part);
+// fills `outcome`
+Napi::Value StepperObject::StepInParts(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  StepSettings settings;
+  if (!ReadStep(info, &hyper_, &settings)) return env.Undefined();
+  const auto ends = info[3].As<Napi::Uint32Array>();
+  struct Interrupted {};
+  const auto calling = [&](size_t argument) {
+    return [&info, env, argument](size_t part) {
+      info[argument].As<Napi::Function>().Call({Napi::Number::New(env, double(part))});
+      if (env.IsExceptionPending()) throw Interrupted();
+    };
+  };
+  StepOutcome outcome;
+  bool can = false;
+  *busy_ = true;  // the calls may not touch this stepper
+  try {
+    can = stepper_->step_in_parts(hyper_.data(), settings,
+                                  {ends.Data(), ends.ElementLength(), calling(4), calling(5)}, &outcome);
+  } catch (const Interrupted&) {
+    *busy_ = false;
+    return env.Undefined();
+  }
+  *busy_ = false;
+  if (!can) return Refuse(env, "this backend has no steps in parts");
+  Write(outcome, info[2].As<Napi::Float64Array>());
+  AccountMemory(env);
+  return env.Undefined();
 }
 
 struct StepperObject::AsyncStep {

@@ -54,6 +54,7 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Bind(const Napi::CallbackInfo& info);
   Napi::Value Step(const Napi::CallbackInfo& info);
+  Napi::Value StepInParts(const Napi::CallbackInfo& info);
   Napi::Value StepAsync(const Napi::CallbackInfo& info);
   Napi::Value StateBuffer(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);

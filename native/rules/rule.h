@@ -1,5 +1,7 @@
 #pragma once
 // What every rule shares: defaults of the contract (see README.md here) and the two kinds of weight decay.
+#include <cstdint>
+
 #include "../vec/portable.h"
 
 // What whole() is told of a tensor, in the precision it computes in: double on the CPU, float on a GPU.
@@ -108,7 +110,7 @@ FO_HD R fully_decoupled(T lr, T weight_decay, T decouple_lr, T max_lr) {
 // promise.
 FO_HD double power(double base, double n) {
   double result = 1;
-  for (auto left = static_cast<unsigned long long>(n); left > 0; left >>= 1, base *= base)
+  for (auto left = uint64_t(n); left > 0; left >>= 1, base *= base)
     if (left & 1) result *= base;
   return result;
 }

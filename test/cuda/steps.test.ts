@@ -50,9 +50,9 @@ class Pair {
       const received = hostOf(this.device[i]!.data) as Float32Array;
       if (digits === undefined) expectSameBits(received, data as Float32Array);
       else
-        received.forEach((value, k) =>
-          expect(Math.abs(value - data[k]!)).toBeLessThanOrEqual(
-            10 ** -digits * Math.max(1, Math.abs(data[k]!)),
+        (data as Float32Array).forEach((wanted, k) =>
+          expect(Math.abs(received[k]! - wanted)).toBeLessThanOrEqual(
+            10 ** -digits * Math.max(1, Math.abs(wanted)),
           ),
         );
     });
@@ -117,7 +117,7 @@ describeStandIn('steps in CUDA memory', () => {
     const optimizers = [new AdamW(host), new AdamW(device)];
     for (let step = 0; step < 3; ++step) for (const optimizer of optimizers) optimizer.step();
     host.forEach(({ params }, i) =>
-      expectSameBits(hostOf(device[i]!.params[0]!.data) as Float32Array, params[0]!.data as Float32Array),
+      expectSameBits(hostOf(device[i]!.params[0]!.data), params[0]!.data as Float32Array),
     );
   });
 });
@@ -134,19 +134,18 @@ describeCuda('what becomes of steps in CUDA memory', () => {
     (_, options) => {
       const pair = new Pair();
       const { cudaGraph: _graph, ...plain } = options;
-      const [host, device] = [adamw(pair.host, plain), adamw(pair.device, options)] as AnyOptimizer[];
-      for (const optimizer of [host!, device!] as AdamW[])
-        optimizer.schedule({ lr: (step) => 0.01 / (1 + step) });
+      const [host, device] = [adamw(pair.host, plain), adamw(pair.device, options)] as [AdamW, AdamW];
+      for (const optimizer of [host, device]) optimizer.schedule({ lr: (step) => 0.01 / (1 + step) });
       for (let step = 0; step < 40; ++step) {
         pair.give(step, { isNew: step % 3 === 0 });
         if (step % 11 === 7) for (const params of [pair.host, pair.device]) params[step % 3]!.grad = null;
-        host!.step();
-        device!.step();
+        host.step();
+        device.step();
       }
       pair.expectSame();
-      expect(device!.stateDict().step).toBe(40);
-      expect(device!.paramGroups).toEqual(
-        host!.paramGroups.map((group) => ({ ...group, params: pair.device })),
+      expect(device.stateDict().step).toBe(40);
+      expect(device.paramGroups).toEqual(
+        host.paramGroups.map((group) => ({ ...group, params: pair.device })),
       );
     },
   );
@@ -271,8 +270,9 @@ describeCuda('what becomes of steps in CUDA memory', () => {
     for (const [name, tensor] of Object.entries(expected.tensors!))
       for (const [key, value] of Object.entries(tensor)) {
         const other = (received.tensors![name] as unknown as Record<string, number>)[key]!;
-        if (Number.isNaN(value)) expect(other).toBeNaN();
-        else expect(Math.abs(other - value)).toBeLessThanOrEqual(1e-4 * Math.abs(value));
+        const wanted = Number(value);
+        if (Number.isNaN(wanted)) expect(other).toBeNaN();
+        else expect(Math.abs(other - wanted)).toBeLessThanOrEqual(1e-4 * Math.abs(wanted));
       }
     expect(received.gradNorm! / expected.gradNorm!).toBeCloseTo(1, 5);
   });

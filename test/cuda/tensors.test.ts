@@ -38,7 +38,7 @@ describeCuda('a CUDA tensor', () => {
     const long = (9 * 2 ** 20) / arrays[dtype](1).BYTES_PER_ELEMENT + 1;
     for (const length of [1, 3, 1000, long]) {
       const array = arrays[dtype](length);
-      using tensor = cuda.from(array, { dtype } as object);
+      using tensor = cuda.from(array, { dtype });
       const down = tensor.download();
       expectSameBits(down, array);
       const other = arrays[dtype](length).reverse();
@@ -74,7 +74,7 @@ describeCuda('a CUDA tensor', () => {
     const { Float16Array } = globalThis as { Float16Array?: new (values: number[]) => Uint16Array };
     if (!Float16Array) return void process.stderr.write('Not tested: Float16Array (this Node has none).\n');
     const array = new Float16Array([1, -2.5]);
-    using tensor = cuda.from(array);
+    using tensor = cuda.from(array as never);
     expect(tensor.dtype).toBe('float16');
     expect(tensor.download()).toEqual(new Uint16Array([0x3c00, 0xc100]));
     expect(tensor.download(new Float16Array([0, 0]))).toEqual(array);
@@ -115,7 +115,8 @@ describeCuda('a CUDA tensor', () => {
 
   test('cannot be sent to another thread', () => {
     using tensor = cuda.tensor([2]);
-    expect(() => structuredClone(tensor)).toThrow(expect.objectContaining({ name: 'DataCloneError' }));
+    expect(() => void structuredClone(tensor)).toThrow('could not be cloned');
+    expect(tensor.download()).toEqual(new Float32Array(2));
   });
 
   test('is shown without its inside', () => {

@@ -1,5 +1,5 @@
 /** Every combination of dtypes computes what float32 does, and rounds once, where it stores. */
-import { Lookahead, Muon, type MuonOptions } from 'fused-optim';
+import { Lookahead, Muon, SGD, type MuonOptions } from 'fused-optim';
 import { combinationsOf, formatOptions, has8bit, text, type Combination } from '../helpers/formats';
 import { isas, runnableIsas, widestIsa, withIsa } from '../helpers/isas';
 import { values } from '../helpers/random';
@@ -13,20 +13,35 @@ import {
 } from '../helpers/registry';
 import { Twin } from '../helpers/twin';
 
-const tensors = [
-  { name: 'wide', shape: [67, 71] }, // 18 blocks of 256, and a bit
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+const small: readonly Tensor[] = [
+  { name: 'wide', shape: [37, 31] },
   { name: 'odd', shape: [3, 17] },
-  { name: 'wte', shape: [64, 80] }, // an embedding, by its name
   { name: 'one', shape: [1] },
   { name: 'none', shape: [0] },
-  { name: 'long', shape: [8192] },
-] as const;
+  { name: 'long', shape: [1300] },
+];
+/** Large enough for states in 8 bits, with odd ends. */
+const large: readonly Tensor[] = [
+  { name: 'wide', shape: [67, 63] },
+  { name: 'odd', shape: [3, 17] },
+  { name: 'wte', shape: [64, 64] }, // an embedding, by its name
+  { name: 'long', shape: [4097] },
+];
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 const steps = 4;
-const start = tensors.map(({ shape }, i) => values(sizeOf(shape), i + 1));
-const grads = Array.from({ length: steps }, (_, step) =>
-  tensors.map(({ shape }, i) => values(sizeOf(shape), 100 * step + i + 50, 0.1)),
-);
+/** Numbers and gradients of a size, the same every time. */
+const numbers = new Map<number, readonly Float32Array[]>();
+function numbersOf(size: number): readonly Float32Array[] {
+  const known =
+    numbers.get(size) ??
+    Array.from({ length: steps + 1 }, (_, step) => values(size, 100 * step + size, step && 0.1));
+  numbers.set(size, known);
+  return known;
+}
 const seed = 0xdecade;
 
 /** Options that change with the combination, so that most of them meet most formats. */
@@ -49,9 +64,10 @@ function compare(
   allows8bit: (name: string, length: number) => boolean,
   common: Options = {},
 ): void {
-  const twins = tensors.map(({ name, shape }, i) => {
+  const tensors = combination.stateDtype === '8bit' ? large : small;
+  const twins = tensors.map(({ name, shape }) => {
     const eightBits = combination.stateDtype === '8bit' && allows8bit(name, sizeOf(shape));
-    return new Twin(start[i]!, combination, eightBits, { name, shape });
+    return new Twin(numbersOf(sizeOf(shape))[0]!, combination, eightBits, { name, shape });
   });
   const stored = make(
     twins.map((twin) => twin.stored),
@@ -62,7 +78,10 @@ function compare(
     common,
   );
   for (let step = 0; step < steps; ++step) {
-    twins.forEach((twin, i) => twin.give((i + step) % 5 === 3 ? null : grads[step]![i]!));
+    twins.forEach((twin, i) => {
+      const { length } = twin.plain.data;
+      twin.give((i + step) % 5 === 3 ? null : numbersOf(length)[step + 1]!);
+    });
     for (const optimizer of [stored, plain]) {
       setOptions(optimizer, { lr: testLr / (step + 1) });
       optimizer.step();
@@ -139,6 +158,30 @@ describe('Muon', () => {
       compare(make, combination, (name) => name === 'long');
     },
   );
+});
+
+describe('float64', () => {
+  test.each(runnableIsas)('unscales, clips and steps in double, with %s', (isa) => {
+    const [start, slope] = [0, 1].map((seed) =>
+      Float64Array.from(values(1033, seed), (x) => x + x ** 2 / 3e8),
+    );
+    const param = { data: start!.slice(), grad: slope! };
+    const optimizer = withIsa(
+      isa,
+      () => new SGD([param], { lr: 0.3, gradScale: 3, maxGradNorm: 0.5, diagnostics: true }),
+    );
+    const { gradNorm } = optimizer.step();
+    const unscaled = slope!.map((g) => g * (1 / 3));
+    const norm = Math.sqrt(unscaled.reduce((sum, g) => sum + g * g, 0));
+    expect(gradNorm! / norm).toBeCloseTo(1, 14);
+    const clip = 0.5 / (norm + 1e-6);
+    start!.forEach((p, i) => {
+      const expected = p - 0.3 * clip * unscaled[i]!;
+      const most = 3e-15 * (Math.abs(p) + Math.abs(p - expected));
+      if (!(Math.abs(param.data[i]! - expected) <= most))
+        throw new Error(`element ${i} is ${param.data[i]}, expected ${expected}`);
+    });
+  });
 });
 
 test('every kernel set here took part', () => {

@@ -37,14 +37,14 @@ const numbers = values(5, 1);
 
 const supportedTexts: Readonly<Record<DType, string>> = {
   float32:
-    'float32 parameters take float32, bfloat16 or float16 gradients and float32, bfloat16 or 8bit states.',
-  float64: 'float64 parameters take float64 gradients and float64 states.',
+    'float32 parameters take float32, bfloat16 or float16 gradients and float32, bfloat16 or 8bit states',
+  float64: 'float64 parameters take float64 gradients and float64 states',
   bfloat16:
     'bfloat16 parameters take bfloat16 or float32 gradients, float32, bfloat16 or 8bit states and the rounding ' +
-    'master, stochastic, kahan, split or nearest.',
+    'master, stochastic, kahan, split or nearest',
   float16:
     'float16 parameters take float16 or float32 gradients, float32, bfloat16 or 8bit states and the rounding ' +
-    'master or nearest.',
+    'master or nearest',
 };
 
 describe('every combination that is not supported is refused, and every other one is not', () => {
@@ -66,8 +66,8 @@ describe('every combination that is not supported is refused, and every other on
     (dtype, grad) => {
       const bits = dtype === 'float32' ? grad : dtype;
       const w = param(bits === 'float64' && dtype === 'float32' ? undefined : bits, store(numbers, dtype));
-      const optimizer = new SGD([w]);
-      const copy = w.data.slice();
+      const optimizer = new SGD([w], { lr: 1 });
+      const copy = (w.data as HostArray).slice();
       w.grad = store(numbers, grad);
       const isHalf = dtype.endsWith('16') && grad.endsWith('16') && dtype !== grad;
       if (known({ dtype, grad })) {
@@ -100,7 +100,7 @@ describe('every combination that is not supported is refused, and every other on
       }
       expect(refused).toEqual(
         new TypeError(
-          `Expected stateDtype of AdamW for "w" to be left out but received "${stateDtype}": ${supportedTexts[dtype]}`,
+          `Expected stateDtype of AdamW for "w" to be left out (${supportedTexts[dtype]}) but received "${stateDtype}".`,
         ),
       );
     },
@@ -117,8 +117,8 @@ describe('every combination that is not supported is refused, and every other on
       }
       expect(refused).toEqual(
         new TypeError(
-          `Expected rounding of AdamW for "w" to be "master" or "nearest" but received "${rounding}": ` +
-            supportedTexts[dtype],
+          `Expected rounding of AdamW for "w" to be "master" or "nearest" (${supportedTexts[dtype]}) ` +
+            `but received "${rounding}".`,
         ),
       );
     },
@@ -203,7 +203,8 @@ describe('parameters', () => {
     w.grad = new Float64Array(5);
     expect(() => optimizer.step()).toThrow(
       type(
-        `Expected grad of "w" to be bfloat16 or float32 but received a Float64Array: ${supportedTexts.bfloat16}`,
+        `Expected grad of "w" to be a Uint16Array of bfloat16 or a Float32Array (${supportedTexts.bfloat16}) ` +
+          'but received a Float64Array.',
       ),
     );
     w.grad = before.arrays[0]!.grad;
@@ -250,7 +251,7 @@ test('a Float16Array is float16, where there are such arrays', () => {
     const optimizer = new Adam([w], { lr: 0.1 });
     optimizer.step();
     optimizer.step();
-    return [Uint16Array.from(w.data), w];
+    return [Uint16Array.from(w.data as Uint16Array), w];
   };
   const [expected] = run((bits) => bits);
   const [received, w] = run((bits) => new Float16Array(bits));

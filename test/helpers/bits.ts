@@ -43,9 +43,11 @@ export function expectSameState(received: ParameterState, expected: ParameterSta
     const given = received[name]!;
     if (typeof value === 'number') {
       if (!Object.is(given, value))
-        throw new Error(`Expected ${value} for ${name} of ${what}, got ${String(given)}`);
+        throw new Error(
+          `Expected ${value} for ${name} of ${what}, got ${typeof given === 'number' ? given : 'an array'}`,
+        );
     } else {
-      expectSameBits(given as StateArray, value, `${name} of ${what}`);
+      expectSameBits(given as StateArray, value as StateArray, `${name} of ${what}`);
     }
   }
 }

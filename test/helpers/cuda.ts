@@ -51,7 +51,7 @@ const found = (nativeCuda().addon as { standIn?: StandIn } | undefined)?.standIn
 export const standIn = found!;
 
 /** Why there is nothing to run the tests of CUDA on; empty where there is. */
-export const noCuda: string = cuda.isAvailable() ? '' : cuda.reason.split('\n')[0]!;
+export const noCuda: string = cuda.isAvailable() ? '' : cuda.reason.split(/\n */).slice(0, 2).join(' ');
 
 function declare(name: string, reason: string, tests: () => void): void {
   if (!reason) return describe(name, tests);

@@ -94,6 +94,14 @@ type Precision = 'float32' | 'float64';
 
 /** How far float64 may be from other people's float64, for its own magnitude and for the largest of its tensor. */
 const closeInDouble = 1e-12;
+const exceptions: Readonly<Record<string, number>> = {
+  // Its first adaptive step: ρ ≈ 5 is the difference of two numbers near 2000, and one of them has 1 − β₂⁶ ≈ 0.006 below
+  // the line, so half an ulp of β₂⁶ becomes 2e-11 of the step.
+  'radam/no-degenerate': 2e-11,
+  // The reference divides by the norm, we by the norm plus 1e-6, as torch's clip_grad_norm_ does; the least is
+  // 2.13, so a gradient is off by 4.7e-7 of itself at most.
+  'lamb/global-norm-clip': 4.7e-7,
+};
 
 /** Runs one case to its end, comparing at every checkpoint. Returns how many numbers were compared. */
 function runCase(
@@ -105,6 +113,9 @@ function runCase(
   onGpu: boolean,
 ): number {
   const { tensors } = problems[golden.problem]!;
+  // A GPU adds up the norm that clips in float32.
+  const clips = onGpu && typeof golden.hyperparameters.maxGradNorm === 'number';
+  const close = clips ? 1e-7 : (exceptions[golden.id] ?? closeInDouble);
   const arrayOf = precision === 'float32' ? Float32Array : Float64Array;
   const placed = (array: Float32Array | Float64Array) => (onGpu ? cuda.from(array as Float32Array) : array);
   const params = tensors.map(({ name, shape, initOffset }): Parameter => {
@@ -119,7 +130,7 @@ function runCase(
   ): void => {
     const most = reference.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
     if (precision === 'float32') expectClose(received, reference, atol, rtol, what);
-    else expectClose(received, reference, closeInDouble * most, closeInDouble, what);
+    else expectClose(received, reference, close * most, close, what);
   };
   const optimizer = make(params);
   let compared = 0;

@@ -4,6 +4,10 @@
  */
 import type { DType, HostArray } from 'fused-optim';
 
+// Looked up once: in the world of a test every use of a global name is slow.
+const { imul, fround, abs, floor, log2, max } = Math;
+const { isFinite, isNaN } = Number;
+
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
@@ -20,7 +24,7 @@ export const fromBf16 = (half: number): number => floatOf(half << 16);
 /** To nearest, ties to even. */
 export function toBf16(x: number): number {
   const bits = wordOf(x);
-  if (Number.isNaN(x)) return (bits >>> 16) | 0x40;
+  if (isNaN(x)) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
@@ -34,16 +38,16 @@ export function fromF16(half: number): number {
 /** To nearest, ties to even. */
 export function toF16(x: number): number {
   const sign = Object.is(x, -0) || x < 0 ? 0x8000 : 0;
-  if (Number.isNaN(x)) return 0x7e00;
-  const size = Math.abs(x);
+  if (isNaN(x)) return 0x7e00;
+  const size = abs(x);
   if (size >= 65520) return sign | 0x7c00;
-  const unit = 2 ** Math.max(-24, Math.floor(Math.log2(size || 2 ** -30)) - 10);
+  const unit = 2 ** max(-24, floor(log2(size || 2 ** -30)) - 10);
   // The logarithm may be off by one step near a power of two; then there are 2048 units, or fewer than 1024.
   let units = size / unit;
-  let rounded = Math.floor(units);
+  let rounded = floor(units);
   units -= rounded;
   if (units > 0.5 || (units === 0.5 && rounded % 2 === 1)) ++rounded;
-  return sign | (unit === 2 ** -24 ? rounded : ((Math.log2(unit) + 25) << 10) + (rounded - 1024));
+  return sign | (unit === 2 ** -24 ? rounded : ((log2(unit) + 25) << 10) + (rounded - 1024));
 }
 
 /** Numbers as they would be stored; a float16 or bfloat16 in its bits. */
@@ -56,15 +60,24 @@ export function store(values: Float32Array | Float64Array, dtype: DType): HostAr
   return result;
 }
 
+const stored = new WeakMap<object, Map<DType, HostArray>>();
+
+/** The same, computed once for each array of numbers; for arrays that nobody writes. */
+export function storeOnce(values: Float32Array, dtype: DType): HostArray {
+  const known = stored.get(values) ?? new Map<DType, HostArray>();
+  stored.set(values, known);
+  const array = known.get(dtype) ?? store(values, dtype);
+  known.set(dtype, array);
+  return array;
+}
+
 /** What an array stores, in float32. */
 export function load(array: ArrayLike<number>, dtype: DType): Float32Array {
-  const decode = dtype === 'bfloat16' ? fromBf16 : dtype === 'float16' ? fromF16 : Math.fround;
+  const decode = dtype === 'bfloat16' ? fromBf16 : dtype === 'float16' ? fromF16 : fround;
   const result = new Float32Array(array.length);
   for (let i = 0; i < result.length; ++i) result[i] = decode(array[i]!);
   return result;
 }
-
-const { imul, fround } = Math;
 
 /** FNV-1a over the bytes of UTF-16. */
 export function nameKey(name: string): number {
@@ -89,20 +102,20 @@ export function randomBits(seed: number, tensor: number, step: number, index: nu
 
 /** Up with the probability of the part that is cut off. */
 export const toBf16ByChance = (x: number, random: number): number =>
-  Number.isFinite(x) ? ((wordOf(x) + (random & 0xffff)) >>> 16) & 0xffff : toBf16(x);
+  isFinite(x) ? ((wordOf(x) + (random & 0xffff)) >>> 16) & 0xffff : toBf16(x);
 
 /** A parameter that became `next`, with what rounding lost before: the new parameter and the new rest, in bfloat16. */
 export function addKahan(p: number, next: number, rest: number): readonly [param: number, rest: number] {
   const change = fround(next - p);
   const owed = fround(fromBf16(rest) + change);
-  const sum = toBf16(Number.isFinite(change) ? fround(p + owed) : next);
+  const sum = toBf16(isFinite(change) ? fround(p + owed) : next);
   const left = fround(owed + fround(p - fromBf16(sum)));
-  return [sum, Number.isFinite(left) ? toBf16(left) : 0];
+  return [sum, isFinite(left) ? toBf16(left) : 0];
 }
 
 /** The upper half of a float32, rounded, and the lower half. */
 export function split(x: number): readonly [high: number, low: number] {
-  const bits = Number.isNaN(x) ? 0x7fc00000 : wordOf(x);
+  const bits = isNaN(x) ? 0x7fc00000 : wordOf(x);
   return [((bits + 0x8000) >>> 16) & 0xffff, bits & 0xffff];
 }
 export const join = (high: number, low: number): number => floatOf((high << 16) + ((low << 16) >> 16));
@@ -135,13 +148,13 @@ export function encode8(values: Float32Array, signed: boolean): { codes: Uint8Ar
   const scales = Float32Array.from({ length: Math.ceil(values.length / 256) }, (_, block) =>
     values
       .subarray(block * 256, block * 256 + 256)
-      .reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0),
+      .reduce((most, value) => (isFinite(value) ? max(most, abs(value)) : most), 0),
   );
   const codes = new Uint8Array(values.length);
   values.forEach((value, i) => {
     const scale = scales[i >> 8]!;
     let fraction = scale > 0 ? fround(value / scale) : 0;
-    if (Number.isNaN(fraction)) fraction = 0;
+    if (isNaN(fraction)) fraction = 0;
     let [low, high] = [0, 255];
     while (low < high) {
       const middle = (low + high) >> 1;

@@ -2,7 +2,7 @@ import { expectSameBits, expectSameState } from './bits';
 import { withIsa } from './isas';
 import { values } from './random';
 import { testLr, type AnyOptimizer, type Options, type Registered } from './registry';
-import type { Isa, Parameter, ParameterState, StateDict } from 'fused-optim';
+import type { HostArray, Isa, Parameter, ParameterState, StateDict } from 'fused-optim';
 
 /** Unscaling and clipping as torch does them before a step, in arrays of its own. */
 export function unscaledAndClipped(
@@ -74,7 +74,7 @@ export function runOf(
 export function expectSameRun(received: Run, expected: Run): void {
   received.params.forEach((param, i) => {
     const other = expected.params[i]!;
-    expectSameBits(param.data, other.data, param.name!);
+    expectSameBits(param.data as HostArray, other.data as HostArray, param.name!);
     expectSameState(received.optimizer.state(param), expected.optimizer.state(other), param.name!);
   });
 }
@@ -88,8 +88,10 @@ export interface Moment {
 }
 
 export const momentOf = ({ optimizer, params }: Run): Moment => ({
-  data: params.map(({ data }) => data.slice() as Float32Array),
-  grads: params.map(({ grad }) => (grad?.slice() ?? null) as Float32Array | null),
+  data: params.map(({ data }) => (data as HostArray).slice() as Float32Array),
+  grads: params.map(
+    ({ grad }) => ((grad as HostArray | null | undefined)?.slice() ?? null) as Float32Array | null,
+  ),
   dict: optimizer.stateDict(),
   stateBytes: optimizer.stateBytes(),
 });
@@ -101,8 +103,8 @@ export function expectUntouched(run: Run, before: Moment): void {
   expect(rest).toEqual(restBefore);
   expect(run.optimizer.stateBytes()).toBe(before.stateBytes);
   run.params.forEach(({ name, data, grad }, i) => {
-    expectSameBits(data, before.data[i]!, `data of ${name!}`);
-    if (grad) expectSameBits(grad, before.grads[i]!, `grad of ${name!}`);
+    expectSameBits(data as HostArray, before.data[i]!, `data of ${name!}`);
+    if (grad) expectSameBits(grad as HostArray, before.grads[i]!, `grad of ${name!}`);
     const { shape: _shape, ...now } = state[name!]!;
     const { shape: _shapeBefore, ...then } = stateBefore[name!]!;
     expectSameState(now as ParameterState, then as ParameterState, name!);

@@ -7,10 +7,13 @@ const scratch = scratchDirectory();
 
 /** Symbols as nvcc makes them of entry<Body, blocks>(Body::Args). */
 const entry = (body: string, blocks = 4) => `_ZN2fo4cuda5entryI${body}Li${blocks}EEEvNT_4ArgsE`;
-const adamwIn = (flavor: string) => entry(`NS0_4PassI5AdamWLi0E${flavor}LNS0_8PassKindE0EEE`);
+const adamwIn = (flavor: string, pass = 0, blocks = 4) =>
+  entry(`NS0_4PassI5AdamWLi0E${flavor}LNS0_8PassKindE${pass}EEE`, blocks);
 const adamw = adamwIn('NS0_4PureIfLi4EEE');
 const mixed = adamwIn('NS0_5MixedE');
 const doubles = adamwIn('NS0_6DoubleE');
+const observe = adamwIn('NS0_4PureIfLi4EEE', 1, 3);
+const updateOfThree = adamwIn('NS0_4PureIfLi4EEE', 0, 3);
 const advance = entry('NS0_7AdvanceE', 1);
 
 interface Kernel {
@@ -55,6 +58,11 @@ describe('check-cuda', () => {
 
   test.each<[string, Kernel, string]>([
     ['a spilled register', { symbol: adamw, spills: 8 }, 'no spilled registers but 8 bytes are stored'],
+    [
+      'too many registers for four blocks, in a kernel made for three',
+      { symbol: updateOfThree, registers: 80 },
+      'at most 64 registers but it uses 80',
+    ],
     ['too many registers', { symbol: adamw, registers: 65 }, 'at most 64 registers but it uses 65'],
     [
       'float64 in a float32 kernel',
@@ -85,6 +93,7 @@ describe('check-cuda', () => {
       'accesses of 32 bytes',
       { symbol: adamw, lines: ['ld.global.nc.v8.f32 \t{%f1}, [%rd1];', 'st.global.v8.f32 \t[%rd1], {%f1};'] },
     ],
+    ['more registers in an observing kernel of three blocks', { symbol: observe, registers: 80 }],
   ])('allows %s', (_, kernel) => {
     expect(check(kernel)).toEqual({ status: 0, output: expect.stringContaining('within budget') as string });
   });

@@ -54,6 +54,7 @@ void test_codecs();
 void test_kernels();
 void test_double_kernels();
 void test_formats();
+void test_format_states();
 void test_sums();
 void test_stepper();
 void test_step();

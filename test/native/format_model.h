@@ -142,4 +142,31 @@ class FormatModel {
   std::vector<Numbers> params_, grads_;
 };
 
+// A tensor of every format in one optimizer, some cut into ranges, some matrices.
+inline FormatPlan mixed(const fo::RuleInfo& rule, const HyperRow& row, const fo::StepSettings& settings) {
+  FormatPlan plan{&rule, row, formats_of(rule), {}, settings};
+  for (size_t i = 0; i < plan.formats.size(); ++i)
+    plan.lengths.push_back(i % 5 == 0 ? 9000 + i : i % 7 == 3 ? 0 : 3 * (100 * i % 777 + 1));
+  // Four are cut into ranges; which, depends on the rule.
+  for (size_t i = 0; i < 4; ++i) plan.lengths[(hash(rule.name, 2) + i * 5) % plan.lengths.size()] = 30003;
+  return plan;
+}
+
+// A state as float32, whatever it is stored as.
+inline std::vector<float> state_of(FormatModel* model, size_t i, int k) {
+  const fo::Tensor& tensor = model->tensor(i);
+  std::vector<float> all(tensor.length);
+  const bool is_signed = !(model->plan().rule->non_negative >> k & 1);
+  for (size_t e = 0; e < all.size(); ++e) {
+    if (tensor.dtype_of(k) == fo::DType::kF32) all[e] = model->state<float>(i, k)[e];
+    if (tensor.dtype_of(k) == fo::DType::kBf16) all[e] = fo::from_bf16(model->state<uint16_t>(i, k)[e]);
+    if (tensor.dtype_of(k) != fo::DType::kBlocks8) continue;
+    const auto* const scales =
+        reinterpret_cast<const float*>(model->state<char>(i, k) + fo::scales_offset(tensor.length));
+    const fo::Dynamic8& map = is_signed ? fo::kSigned8 : fo::kUnsigned8;
+    all[e] = fo::decode8(map.values, model->state<uint8_t>(i, k)[e], scales[e / 256]);
+  }
+  return all;
+}
+
 }  // namespace fo_test

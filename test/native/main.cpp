@@ -79,6 +79,7 @@ int run(int argc, char** argv) {
   test_step();
   test_step_inputs();
   test_formats();
+  test_format_states();
   std::printf("%d passed, %d failed\n", session.passed, session.failed);
   return session.failed || !session.passed;
 }

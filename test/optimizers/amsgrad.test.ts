@@ -27,7 +27,8 @@ describe('AMSGrad', () => {
   test('has no switch for what it is', () => {
     const params = [{ data: new Float32Array(1) }];
     expect(() => new AMSGrad(params, { amsgrad: true } as object)).toThrow(
-      'Unknown option "amsgrad" for AMSGrad: its options are lr, betas, eps, weightDecay, maximize, threads, maxGradNorm, gradScale, nonFinite, diagnostics.',
+      'Unknown option "amsgrad" for AMSGrad: its options are lr, betas, eps, weightDecay, maximize, threads, maxGradNorm, gradScale, nonFinite, diagnostics, ' +
+        'rounding, stateDtype, seed, stream, cudaGraph.',
     );
   });
 });

@@ -6,6 +6,8 @@ import {
   Adam,
   AdamW,
   backends,
+  cuda,
+  CudaError,
   GradScaler,
   groupsByName,
   clipGradAdaptive,
@@ -21,6 +23,9 @@ import {
   SGD,
   SWA,
   type AdamWOptions,
+  type CudaEvent,
+  type CudaStream,
+  type CudaTensor,
   type AverageStateDict,
   type LossScaler,
   type Parameter,
@@ -54,7 +59,7 @@ export async function usage(): Promise<readonly unknown[]> {
   const applied: boolean = result.applied && (await later).applied;
   const state: ParameterState = optimizer.state(weight);
   const steps: number = state.step;
-  const expAvg: StateArray | number | undefined = state.expAvg;
+  const expAvg: StateArray | CudaTensor | number | undefined = state.expAvg;
   const dict: StateDict = optimizer.stateDict();
   optimizer.loadStateDict(dict);
   await optimizer.save('optimizer.safetensors').then(() => optimizer.load('optimizer.safetensors'));
@@ -182,4 +187,24 @@ export function schedulesAndScaler(): readonly unknown[] {
   // @ts-expect-error: the scale is read-only
   scaler.scale = 2;
   return [all, scale];
+}
+
+/** Tensors in the memory of a GPU know the arrays that fit them. */
+export async function gpu(): Promise<readonly unknown[]> {
+  if (!cuda.isAvailable()) return [cuda.reason, backends().cuda.cublasReason];
+  const stream: CudaStream = cuda.stream({ device: 0 });
+  const event: CudaEvent = stream.record();
+  using weight = cuda.from(new Float32Array(6), { shape: [2, 3], name: 'w', stream });
+  const numbers: Float32Array = weight.download();
+  const half: CudaTensor<'bfloat16'> = cuda.from(new Uint16Array(6), { dtype: 'bfloat16' });
+  const bits: Uint16Array = await half.downloadAsync();
+  const any: CudaTensor = cuda.tensor([2], 'float64');
+  const theirs: CudaTensor<'float32'> = cuda.fromPointer(weight.pointer, { shape: [6], owner: weight });
+  const shared: CudaTensor = cuda.fromDLPack(weight.toDLPack({ stream }));
+  cuda.stream({ handle: stream.handle }).wait(event);
+  // @ts-expect-error a Uint16Array does not say what it holds
+  cuda.from(new Uint16Array(2));
+  // @ts-expect-error addresses are bigints
+  cuda.fromPointer(4096, { shape: [2] });
+  return [numbers, bits, any, theirs, shared, new Error() instanceof CudaError];
 }

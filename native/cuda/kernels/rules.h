@@ -31,7 +31,8 @@ const Kernel* rule_kernel(const char* name) {
     constexpr const char* kPasses[] = {"update", "observe", "measure"};
     const std::string mode = Rule::kModes > 1 ? " mode " + std::to_string(M) : "";
     // With four blocks on a multiprocessor, a thread has 64 registers: too few for these.
-    constexpr int kBlocks = kPass == kObservePass || std::is_same<F, Double>::value ? 3 : 4;
+    constexpr bool kWatches = kPass == kObservePass, kIsDouble = std::is_same<F, Double>::value;
+    constexpr int kBlocks = kWatches && !std::is_same<F, Plain>::value ? 2 : kWatches || kIsDouble ? 3 : 4;
     return make_kernel<Pass<Rule, M, F, kPass>, kBlocks>(std::string(kPasses[kPass]) + " " + name + mode +
                                                          ", " + kFlavorName<F>);
   } else {

@@ -49,8 +49,15 @@ static_assert(Same<decltype(&::cublasSetStream_v2), SetStream>::value, "cublasSe
 static_assert(Same<decltype(&::cublasSetWorkspace_v2), SetWorkspace>::value, "cublasSetWorkspace");
 static_assert(Same<decltype(&::cublasSetMathMode), SetMathMode>::value, "cublasSetMathMode");
 static_assert(Same<decltype(&::cublasGetProperty), GetProperty>::value, "cublasGetProperty");
-static_assert(Same<decltype(&::cublasGemmStridedBatchedEx), GemmStridedBatchedEx>::value,
-              "cublasGemmStridedBatchedEx");
+// The header overloads it in C++; the function that C and we call has cublasComputeType_t in it.
+using Long = long long;  // NOLINT(runtime/int)
+using Theirs = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
+                                  const void*, const void*, cudaDataType, int, Long, const void*,
+                                  cudaDataType, int, Long, const void*, void*, cudaDataType, int, Long, int,
+                                  cublasComputeType_t, cublasGemmAlgo_t);
+static_assert(std::is_same<decltype(static_cast<Theirs>(&::cublasGemmStridedBatchedEx)), Theirs>::value,
+              "cublasGemmStridedBatchedEx is as we know it");
+static_assert(Same<Theirs, GemmStridedBatchedEx>::value, "cublasGemmStridedBatchedEx");
 
 }  // namespace
 }  // namespace fo::cuda::cublas

@@ -77,8 +77,9 @@ std::vector<std::string> candidates(const Environment& environment, std::vector<
   for (const fs::path& directory : directories) {
     std::error_code error;
     if (!fs::is_directory(directory, error)) continue;
-    if (std::find(seen.begin(), seen.end(), directory) != seen.end()) continue;
-    seen.push_back(directory);
+    const fs::path real = fs::canonical(directory, error);  // /usr/local/cuda is a link to a version
+    if (std::find(seen.begin(), seen.end(), real) != seen.end()) continue;
+    seen.push_back(real);
     bool any = false;
     for (const char* name : kNames) {
       if (!fs::exists(directory / name, error)) continue;

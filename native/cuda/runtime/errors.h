@@ -30,6 +30,18 @@ class Current {
   int before_ = -1;  // -1: nothing to restore
 };
 
+// Lets this thread ask and allocate while it captures a stream: the calls meant have no part in the graph.
+class Uncaptured {
+ public:
+  Uncaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~Uncaptured() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  Uncaptured(const Uncaptured&) = delete;
+  Uncaptured& operator=(const Uncaptured&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
 std::string hex(const void* pointer);
 
 }  // namespace fo::cuda

@@ -144,11 +144,8 @@ void Gpu::launch(const Kernel& kernel, int blocks, const void* args, StreamHandl
 
 void Gpu::check() {
   const Current current(properties_.index);
-  // Asks for nothing that has to be waited for, and is allowed while this thread captures.
-  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-  cudaThreadExchangeStreamCaptureMode(&mode);
-  const cudaError_t error = cudaStreamQuery(cudaStreamPerThread);
-  cudaThreadExchangeStreamCaptureMode(&mode);
+  const Uncaptured uncaptured;
+  const cudaError_t error = cudaStreamQuery(cudaStreamPerThread);  // which has no work, ours at least
   if (error == cudaErrorNotReady) {
     cudaGetLastError();
   } else if (is_sticky(error)) {

@@ -56,14 +56,11 @@ const Gpu::Products& Gpu::products_of(cudaStream_t stream) {
   const auto found = products_.find(stream);
   if (found != products_.end()) return found->second;
   const cublas::Library& library = *cublas_library();
-  // cuBLAS allocates memory for itself, which a capture would not allow otherwise.
-  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-  cudaThreadExchangeStreamCaptureMode(&mode);
+  const Uncaptured uncaptured;  // cuBLAS allocates memory for itself
   Products made{};
   cublas::Status status = library.create(&made.handle);
   const cudaError_t error =
       status == cublas::kSuccess ? cudaMalloc(&made.workspace, kWorkspace) : cudaSuccess;
-  cudaThreadExchangeStreamCaptureMode(&mode);
   require_product("cublasCreate", status, "for a stream of GPU " + std::to_string(properties_.index));
   const char* call = "cublasSetStream";
   status = error == cudaSuccess ? library.set_stream(made.handle, stream) : cublas::kSuccess;

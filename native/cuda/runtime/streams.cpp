@@ -74,6 +74,7 @@ void Gpu::wait(StreamHandle handle, EventHandle event) {
 
 bool Gpu::done(EventHandle event) {
   const Current current(properties_.index);
+  const Uncaptured uncaptured;
   const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
   if (error == cudaErrorNotReady) {
     cudaGetLastError();

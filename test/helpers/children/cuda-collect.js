@@ -21,6 +21,12 @@ function forget(i) {
   cuda.fromPointer(tensor.pointer, { shape: [3], owner: tensor });
 }
 
+function owned({ pointer }, registry) {
+  const owner = { any: 'thing' };
+  registry.register(owner, 0);
+  return cuda.fromPointer(pointer, { shape: [2], owner });
+}
+
 async function main() {
   const kept = cuda.from(new Float32Array(64));
   const before = standIn.counters();
@@ -33,15 +39,12 @@ async function main() {
   // An owner lives as long as the tensor, and no longer.
   let gone = false;
   const registry = new FinalizationRegistry(() => (gone = true));
-  let owner = { any: 'thing' };
-  let tensor = cuda.fromPointer(kept.pointer, { shape: [2], owner });
-  registry.register(owner, 0);
-  owner = undefined;
+  const held = { tensor: owned(kept, registry) };
   await new Promise((resolve) => setTimeout(resolve, 5));
   global.gc();
   await new Promise((resolve) => setTimeout(resolve, 5));
-  console.log('owner', gone ? 'gone' : 'there', tensor.freed);
-  tensor = undefined;
+  console.log('owner', gone ? 'gone' : 'there', held.tensor.freed);
+  delete held.tensor;
   await collected(() => gone);
   console.log('owner', gone ? 'gone' : 'there');
 }

@@ -121,12 +121,12 @@ struct World {
       t.length = n;
       t.number = uint32_t(tensors.size());
       t.columns = s.columns && n % s.columns == 0 ? s.columns : 0;
+      const bool aligned = random.below(2);  // as memory of their own is
       const auto place = [&](Stream& stream, fo::DType type) {
         const size_t bytes = size_t(fo::bytes_of(type));
-        // Most tensors are aligned, as memory of their own is.
         // Scales lie behind codes, and are floats.
         const size_t unit = type == fo::DType::kBlocks8 ? sizeof(float) : bytes;
-        stream.place(type, n, random.below(2) ? 0 : unit * random.below(16 / unit));
+        stream.place(type, n, aligned || random.below(2) ? 0 : unit * random.below(16 / unit));
       };
       place(t.param, s.format.param);
       place(t.grad, s.format.grad);
@@ -167,8 +167,9 @@ struct World {
         }
       }
     }
-    if (t.format.rounding == fo::Rounding::kMaster && !setup.special)
+    if (t.format.rounding == fo::Rounding::kMaster && !setup.special) {
       for (size_t i = 0; i < t.length; ++i) t.param.set(i, t.extra.get(i));
+    }
   }
 
   // Tables over the tensors where they lie now.

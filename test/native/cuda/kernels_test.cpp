@@ -228,7 +228,7 @@ void formats_of(const fo::RuleInfo& rule, bool observe) {
         s.t = double(1 + random.below(6));
         s.seed = random.next();
         for (size_t i = 0; i < count; ++i)
-          if (variant == 0 || kLengths[i] < 1000 || random.below(3) == 0) s.lengths.push_back(kLengths[i]);
+          if (kLengths[i] < 1000 || random.below(4) == 0) s.lengths.push_back(kLengths[i]);  // take turns
         Step how;
         how.observe = observe;
         conform(s, how, name_of(format) + " mode " + std::to_string(mode), 2);
@@ -242,7 +242,7 @@ void grids_of(const fo::RuleInfo& rule) {
   for (const HyperRow& row : hyper_rows(rule, 0)) {
     Setup s{&rule, row, {}};
     s.slow = rule.sync(row.data(), 1).keeps;
-    s.lengths = {40000, 5, 0, 16385, 4095};
+    s.lengths = {40000, 5, 0, 16385, 4095, 3, 257, 6};
     s.seed = 5;
     conform(s, {}, "float32", session.quick ? 2 : 7);
   }
