@@ -75,7 +75,7 @@ function readOptions() {
 
 /** Why nothing can be tested; undefined where it can. */
 function refusal({ available, reason, devices }, standIn) {
-  if (!available) return reason.split('\n')[0];
+  if (!available) return reason.replaceAll(/\s*\n\s*/g, ' ');
   const played = /stand-in/i.test(devices[0].name);
   if (played && !standIn) return 'the CUDA addon is the stand-in, which --stand-in is for';
   return standIn && !played ? '--stand-in was asked for, but the CUDA addon drives a GPU' : undefined;
