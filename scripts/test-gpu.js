@@ -3,7 +3,7 @@
 // Proves the CUDA backend on the first GPU: npm run test:gpu, see docs/gpu.md.
 //   node scripts/test-gpu.js [--only kernels,suites,sanitizers] [--budget seconds] [--out file.json] [--stand-in]
 //
-// kernels: every kernel on small tensors; with a graph, without, and on the CPU. suites: the jest suites of test/cuda.
+// kernels: every kernel on small tensors; with a graph, without, and on the CPU. suites: jest's tests of CUDA memory.
 // sanitizers: compute-sanitizer's four tools over the kernels. Without a GPU it says so and ends well.
 // --stand-in lets this processor play the GPU, to try the script. The last line is "N passed, N failed".
 
@@ -33,9 +33,7 @@ function kernels({ left }) {
 
 function suites({ left }) {
   const report = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'test-gpu-')), 'jest.json');
-  const args = jestArguments(report);
-  if (typeof args === 'string') return { passed: 0, failed: 0, reason: args };
-  const run = runCommand(process.execPath, args, { seconds: left() });
+  const run = runCommand(process.execPath, jestArguments(report), { seconds: left() });
   if (!fs.existsSync(report))
     return { passed: 0, failed: 1, output: `jest ${run.ended}: ${run.output.slice(-2000)}` };
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, testResults } = JSON.parse(
@@ -77,7 +75,7 @@ function readOptions() {
 
 /** Why nothing can be tested; undefined where it can. */
 function refusal({ available, reason, devices }, standIn) {
-  if (!available) return reason.split('\n')[0];
+  if (!available) return reason.replaceAll(/\s*\n\s*/g, ' ');
   const played = /stand-in/i.test(devices[0].name);
   if (played && !standIn) return 'the CUDA addon is the stand-in, which --stand-in is for';
   return standIn && !played ? '--stand-in was asked for, but the CUDA addon drives a GPU' : undefined;

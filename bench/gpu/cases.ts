@@ -1,5 +1,5 @@
 /** What is measured on a GPU: rules, formats and sets, whom they are compared with, and what is aimed for. */
-import type { CommonOptions } from 'fused-optim';
+import type { CommonOptions, MuonOptions } from 'fused-optim';
 import { rules } from '../rules';
 import { float32, type Format } from './floors';
 
@@ -41,7 +41,7 @@ export interface Case {
   /** The first set that fits the GPU's memory is taken. */
   readonly sets: readonly string[];
   readonly format: Format;
-  readonly options: CommonOptions;
+  readonly options: CommonOptions & Pick<MuonOptions, 'cudaMode'>;
   readonly torch: readonly TorchMode[];
   readonly aims: readonly Aim[];
   /** Whether the time that a call takes on the host is measured as well. */
@@ -138,12 +138,8 @@ const onePass = [...rules.values()]
     return make({ part: 'one-pass', rule: name, sets: gpt2, torch: modes, aims: [share] });
   });
 
-/** Muon's ways through its products, and the rule of ../rules.ts that says what else is compared. */
-const muonModes: readonly (readonly [string, CommonOptions])[] = [
-  ['standard', { nsDtype: 'bfloat16', nsForm: 'standard' }],
-  ['precise', { nsDtype: 'float16', nsForm: 'standard' }],
-  ['fast', { nsDtype: 'float16', nsForm: 'auto' }],
-].map(([mode, options]) => [mode as string, options as CommonOptions]);
+/** Muon's ways through its products on a GPU. */
+const muonModes = ['standard', 'precise', 'fast'] as const;
 
 function muonAims(set: string, mode: string): readonly Aim[] {
   const peer = (atLeast: number): Aim => ({ kind: 'peer', mode: 'only', atLeast });
@@ -154,14 +150,14 @@ function muonAims(set: string, mode: string): readonly Aim[] {
 
 const muon = [['muon-124m'], ['muon-350m'], ['muon-llama-8b', 'muon-llama-8b/4'], ['muon-1.5b']].flatMap(
   (sets) =>
-    muonModes.map(([mode, options]) =>
+    muonModes.map((mode) =>
       make({
         id: `muon/${sets[0]!}/${mode}`,
         part: 'muon',
         title: `Muon, ${mode}`,
         rule: 'muon-bf16',
         sets,
-        options,
+        options: { cudaMode: mode },
         torch: ['only'],
         aims: muonAims(sets[0]!, mode),
       }),

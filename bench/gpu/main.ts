@@ -107,7 +107,7 @@ export async function main(argv: readonly string[], output: Output = console_): 
         : gpu.standIn
           ? 'the CUDA addon is the stand-in, which --stand-in is for'
           : '--stand-in was asked for, but the CUDA addon drives a GPU';
-    output.out(`bench:gpu: skipped, ${reason.split('\n')[0]!}`);
+    output.out(`bench:gpu: skipped, ${reason.replaceAll(/\s*\n\s*/g, ' ')}`);
     return 0;
   }
   output.note(`${gpu.name}, driver ${gpu.driver ?? 'unknown'}, commit ${commit() ?? 'unknown'}`);

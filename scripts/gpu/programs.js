@@ -53,13 +53,23 @@ function cudaHere() {
   return JSON.parse(output.slice(output.indexOf('{"available"')));
 }
 
-/** The arguments of jest for the suites that run on a GPU, or why there are none. */
+/** Test files with tests of CUDA memory: their own, and golden trajectories, which run on every backend. */
+function cudaTests() {
+  const inFolder = (folder) =>
+    fs
+      .readdirSync(path.join(root, folder))
+      .filter((name) => /\.test\.[jt]s$/.test(name))
+      .map((name) => path.join(root, folder, name));
+  return ['test/cuda', 'test/optimizers', 'test'].flatMap(inFolder).filter((file) => {
+    const text = fs.readFileSync(file, 'utf8');
+    // Tests of the installed package need all of the repository, which a pack is not.
+    const fitting = !packed() || !/['"]\.\.\/house\//.test(text);
+    return fitting && /helpers\/(?:cuda|golden)['"]/.test(text);
+  });
+}
+
+/** The arguments of jest that run them and write a report. */
 function jestArguments(report) {
-  const folder = path.join(root, 'test', 'cuda');
-  const suites = fs.existsSync(folder)
-    ? fs.readdirSync(folder).filter((name) => /\.test\.[jt]s$/.test(name))
-    : [];
-  if (suites.length === 0) return 'there is no suite in test/cuda';
   const jest = path.join(path.dirname(require.resolve('jest/package.json')), 'bin', 'jest.js');
   const config = packed() ? ['--config', path.join(root, 'jest.packed.config.js')] : [];
   // One GPU: tests beside each other would only wait for each other, and for its memory.
@@ -70,8 +80,8 @@ function jestArguments(report) {
     '--json',
     '--outputFile',
     report,
-    '--testPathPatterns',
-    'test/cuda/',
+    '--runTestsByPath',
+    ...cudaTests(),
   ];
 }
 
