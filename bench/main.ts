@@ -4,7 +4,7 @@ import { SingleBar } from 'cli-progress';
 import { measureCell, type CellResult } from './cell';
 import { Floor, loadFloor } from './floor';
 import { describeMachine, type Machine } from './machine';
-import { parseOptions, UsageError, usage, type BenchOptions } from './options';
+import { commandLine, parseOptions, usage, type BenchOptions } from './options';
 import { javascript } from './peers/javascript';
 import type { PeerGroup } from './peers/peer';
 import { torch } from './peers/torch';
@@ -116,18 +116,8 @@ async function measure(
 
 /** The exit code: 0, or 2 for a mistake on the command line. */
 export async function main(argv: readonly string[], output: Output = console_): Promise<number> {
-  let options: BenchOptions | 'help';
-  try {
-    options = parseOptions(argv);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    output.note(error.message);
-    return 2;
-  }
-  if (options === 'help') {
-    output.out(usage);
-    return 0;
-  }
+  const options = commandLine(parseOptions, argv, usage, output);
+  if (typeof options === 'number') return options;
   const machine = describeMachine();
   if (!options.json) output.out(headline(machine, options));
   const { groups, torch: version } = await openPeers(options);

@@ -6,6 +6,25 @@ import { workloads, type Workload } from './workloads';
 /** A mistake on the command line; its message is one sentence for the user. */
 export class UsageError extends Error {}
 
+/** The options on a command line; or the exit code, after showing `usage` or saying what is wrong. */
+export function commandLine<T extends object>(
+  parse: (argv: readonly string[]) => T | 'help',
+  argv: readonly string[],
+  usage: string,
+  { out, note }: { readonly out: (text: string) => void; readonly note: (text: string) => void },
+): T | number {
+  try {
+    const options = parse(argv);
+    if (options !== 'help') return options;
+    out(usage);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    note(error.message);
+    return 2;
+  }
+}
+
 export type PeerName = 'torch' | 'js';
 
 export interface BenchOptions {

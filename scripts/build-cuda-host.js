@@ -7,7 +7,7 @@
 
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { Build, capture, findCompiler } = require('../test/native/build');
+const { Build, capture, findCompiler, withoutLocals } = require('../test/native/build');
 const { cuda, flags, root } = require('./sources');
 
 /** A build of host code; everything is kept in build-cuda-host*. */
@@ -24,13 +24,10 @@ function hostBuild(sanitizers) {
   build.common = [...flags.common, ...(sanitizers.length > 0 ? ['-O1'] : []), '-DFO_STAND_IN'];
   // Kernels compute with fma, which is a call where the compiler may not assume the instruction.
   const native = capture([...compiler, '-march=native', '-E', '-x', 'c++', '/dev/null']).ok;
-  // Their locals are by the thousand, and guarding each makes a compilation ten times as long.
-  const isGcc = !/clang/.test(capture([...compiler, '--version']).stdout);
-  const unguarded = ['-fno-sanitize-address-use-after-scope', ...(isGcc ? ['--param', 'asan-stack=0'] : [])];
   build.kernels = [
     ...build.common,
     ...(native ? ['-march=native'] : []),
-    ...(sanitizers.includes('address') ? unguarded : []),
+    ...(sanitizers.includes('address') ? withoutLocals(compiler) : []),
     '-Wno-maybe-uninitialized',
     '-x',
     'c++',

@@ -12,7 +12,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { Build, capture, findCompiler } = require('../test/native/build');
+const { Build, capture, findCompiler, withoutLocals } = require('../test/native/build');
 const { core, flags, isas, kernels, node: nodeSources, root } = require('./sources');
 
 const tests = path.join(root, 'test', 'native');
@@ -31,8 +31,6 @@ const testFlags = [
   '-O1',
   ...(sanitizers.includes('undefined') ? ['-fno-sanitize=undefined'] : []),
 ];
-
-const compilerIsClang = () => /clang/.test(capture([...findCompiler(), '--version']).stdout ?? '');
 
 const skip = (what, why) => console.log(`${what}: skipped, ${why}`);
 const fail = (what) => {
@@ -99,15 +97,11 @@ async function emulation(build, runnable) {
   return { isa: 'avx512', flags: [...flags.avx2, '-O1', '-Wno-psabi', '-include', header] };
 }
 
-/**
- * Vectors are locals by the thousand, and guarding each makes a compilation ten times as long. The scalar kernels, the
- * same source, have every check; the others keep those of memory that is loaded and stored.
- */
-function lighter(isa) {
-  if (isa === 'scalar' || !sanitizers.includes('address')) return [];
-  const own = ['-fno-sanitize-address-use-after-scope', '-fno-sanitize=undefined'];
-  return compilerIsClang() ? own : [...own, '--param', 'asan-stack=0'];
-}
+// The scalar kernels, the same source, have every check; the others keep those of memory that is loaded and stored.
+const lighterFlags = sanitizers.includes('address')
+  ? ['-fno-sanitize=undefined', ...withoutLocals(findCompiler() ?? [])]
+  : [];
+const lighter = (isa) => (isa === 'scalar' ? [] : lighterFlags);
 
 /** Flags of one instruction set's objects. */
 function isaFlags(isa, emulated) {

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { commit } from '../../scripts/commit';
 import type { Output } from '../main';
-import { UsageError } from '../options';
+import { commandLine } from '../options';
 import { verdicts } from './aims';
 import { cases } from './cases';
 import { measureCeilings } from './ceilings';
@@ -87,18 +87,8 @@ function defaultFile({ device, date, measurement }: GpuReport): string {
 
 /** The exit code: 0, also where there is no GPU, or 2 for a mistake on the command line. */
 export async function main(argv: readonly string[], output: Output = console_): Promise<number> {
-  let options: GpuOptions | 'help';
-  try {
-    options = parseGpuOptions(argv);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    output.note(error.message);
-    return 2;
-  }
-  if (options === 'help') {
-    output.out(usage);
-    return 0;
-  }
+  const options = commandLine(parseGpuOptions, argv, usage, output);
+  if (typeof options === 'number') return options;
   const gpu = findGpu();
   if (typeof gpu === 'string' || gpu.standIn !== options.standIn) {
     const reason =

@@ -137,49 +137,79 @@ Napi::Value MemoryObject::Clear(const Napi::CallbackInfo& info) {
   });
 }
 
-// upload(stream, array)
-Napi::Value MemoryObject::Upload(const Napi::CallbackInfo& info) {
+// Calls f(stream, memory of the array) with the arguments of a transfer, (stream, array), once they have been
+// checked.
+template <class F>
+Napi::Value MemoryObject::Transfer(const Napi::CallbackInfo& info, const F& f) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto stream = StreamObject::Of(info[0]);
     HostView host;
     if (!stream) return info.Env().Undefined();
     if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
       return Refuse(info.Env(), "the memory was freed, or the array has another size");
-    cuda::upload(stream->device, handle_.pointer, host.data, handle_.bytes, stream->handle);
+    return f(*stream, host);
+  });
+}
+
+// upload(stream, array)
+Napi::Value MemoryObject::Upload(const Napi::CallbackInfo& info) {
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    cuda::upload(stream.device, handle_.pointer, host.data, handle_.bytes, stream.handle);
     return info.Env().Undefined();
   });
 }
 
 // download(stream, array)
 Napi::Value MemoryObject::Download(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto stream = StreamObject::Of(info[0]);
-    HostView host;
-    if (!stream) return info.Env().Undefined();
-    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
-      return Refuse(info.Env(), "the memory was freed, or the array has another size");
-    cuda::download(stream->device, host.data, handle_.pointer, handle_.bytes, stream->handle);
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    cuda::download(stream.device, host.data, handle_.pointer, handle_.bytes, stream.handle);
     return info.Env().Undefined();
   });
 }
 
-// Queues a copy between the memory and an array over pinned memory, which both must outlive.
-Napi::Value MemoryObject::Queue(const Napi::CallbackInfo& info, bool up) {
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto stream = StreamObject::Of(info[0]);
-    HostView host;
-    if (!stream) return info.Env().Undefined();
-    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
-      return Refuse(info.Env(), "the memory was freed, or the array has another size");
-    if (handle_.bytes == 0) return info.Env().Undefined();
-    void* const device = handle_.pointer;
-    stream->device.copy(up ? device : host.data, up ? host.data : device, handle_.bytes, stream->handle);
+// queueUpload(stream, array): the array is over pinned memory, which outlives the copy
+Napi::Value MemoryObject::QueueUpload(const Napi::CallbackInfo& info) {
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    if (handle_.bytes > 0) stream.device.copy(handle_.pointer, host.data, handle_.bytes, stream.handle);
     return info.Env().Undefined();
   });
 }
 
-Napi::Value MemoryObject::QueueUpload(const Napi::CallbackInfo& info) { return Queue(info, true); }
-Napi::Value MemoryObject::QueueDownload(const Napi::CallbackInfo& info) { return Queue(info, false); }
+// queueDownload(stream, array): likewise
+Napi::Value MemoryObject::QueueDownload(const Napi::CallbackInfo& info) {
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    if (handle_.bytes > 0) stream.device.copy(host.data, handle_.pointer, handle_.bytes, stream.handle);
+    return info.Env().Undefined();
+  });
+}
+
+// uploadAsync(stream, array) -> promise; the array has been read when it returns
+Napi::Value MemoryObject::UploadAsync(const Napi::CallbackInfo& info) {
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    Pending::Facts facts;
+    if (handle_.bytes > 0) {
+      facts.staging = cuda::pinned(stream.device, handle_.bytes);
+      std::memcpy(facts.staging.get(), host.data, handle_.bytes);
+      stream.device.copy(handle_.pointer, facts.staging.get(), handle_.bytes, stream.handle);
+    }
+    return Pending::Start(info.Env(), stream, std::move(facts));
+  });
+}
+
+// downloadAsync(stream, array) -> promise; the array is written on another thread
+Napi::Value MemoryObject::DownloadAsync(const Napi::CallbackInfo& info) {
+  return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
+    Pending::Facts facts;
+    if (handle_.bytes > 0) {
+      facts.staging = cuda::pinned(stream.device, handle_.bytes);
+      facts.target_pin = pin_buffer(host.buffer);
+      facts.target = host.data;
+      facts.bytes = handle_.bytes;
+      stream.device.copy(facts.staging.get(), handle_.pointer, handle_.bytes, stream.handle);
+    }
+    return Pending::Start(info.Env(), stream, std::move(facts));
+  });
+}
 
 // pinned(device, bytes) -> ArrayBuffer of pinned memory
 Napi::Value MemoryObject::Pinned(const Napi::CallbackInfo& info) {
@@ -195,44 +225,6 @@ Napi::Value MemoryObject::Pinned(const Napi::CallbackInfo& info) {
     if (status == napi_ok) return Napi::Value(env, buffer);
     delete keep;
     return Refuse(env, "this runtime does not allow views of native memory");
-  });
-}
-
-// uploadAsync(stream, array) -> promise; the array has been read when it returns
-Napi::Value MemoryObject::UploadAsync(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto stream = StreamObject::Of(info[0]);
-    HostView host;
-    if (!stream) return info.Env().Undefined();
-    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
-      return Refuse(info.Env(), "the memory was freed, or the array has another size");
-    Pending::Facts facts;
-    if (handle_.bytes > 0) {
-      facts.staging = cuda::pinned(stream->device, handle_.bytes);
-      std::memcpy(facts.staging.get(), host.data, handle_.bytes);
-      stream->device.copy(handle_.pointer, facts.staging.get(), handle_.bytes, stream->handle);
-    }
-    return Pending::Start(info.Env(), *stream, std::move(facts));
-  });
-}
-
-// downloadAsync(stream, array) -> promise; the array is written on another thread
-Napi::Value MemoryObject::DownloadAsync(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto stream = StreamObject::Of(info[0]);
-    HostView host;
-    if (!stream) return info.Env().Undefined();
-    if (!handle_.alive() || !host.read(info.Env(), info[1], handle_.bytes))
-      return Refuse(info.Env(), "the memory was freed, or the array has another size");
-    Pending::Facts facts;
-    if (handle_.bytes > 0) {
-      facts.staging = cuda::pinned(stream->device, handle_.bytes);
-      facts.target_pin = pin_buffer(host.buffer);
-      facts.target = host.data;
-      facts.bytes = handle_.bytes;
-      stream->device.copy(facts.staging.get(), handle_.pointer, handle_.bytes, stream->handle);
-    }
-    return Pending::Start(info.Env(), *stream, std::move(facts));
   });
 }
 

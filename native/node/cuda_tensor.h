@@ -45,7 +45,8 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value Clear(const Napi::CallbackInfo& info);
   Napi::Value Upload(const Napi::CallbackInfo& info);
   Napi::Value Download(const Napi::CallbackInfo& info);
-  Napi::Value Queue(const Napi::CallbackInfo& info, bool up);
+  template <class F>
+  Napi::Value Transfer(const Napi::CallbackInfo& info, const F& f);
   Napi::Value QueueUpload(const Napi::CallbackInfo& info);
   Napi::Value QueueDownload(const Napi::CallbackInfo& info);
   Napi::Value UploadAsync(const Napi::CallbackInfo& info);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bf16.h"
 #include "portable.h"
 
 namespace fo {
@@ -22,11 +23,7 @@ FO_FN float float_of(uint32_t u) {
 FO_FN bool is_nan_bits(uint32_t u) { return (u & 0x7fffffff) > 0x7f800000; }
 
 FO_FN float from_bf16(uint16_t h) { return float_of(uint32_t(h) << 16); }
-FO_FN uint16_t to_bf16(float x) {
-  const uint32_t u = bits_of(x);
-  const uint32_t rounded = u + 0x7fff + (u >> 16 & 1);
-  return uint16_t((is_nan_bits(u) ? u | 0x400000 : rounded) >> 16);
-}
+FO_FN uint16_t to_bf16(float x) { return uint16_t(bf16_bits(x) >> 16); }
 
 // Both compute every case and then choose, which vectors can do.
 FO_FN float from_f16(uint16_t h) {
