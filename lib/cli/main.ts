@@ -3,7 +3,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { exitCodes, note, printJson, UsageError } from './output';
+import { optimizers } from './landscape/descent';
+import type { LandscapeOptions } from './landscape/landscape';
+import { landscapes } from './landscape/functions';
+import { positive, someOf, whole } from './lists';
+import { exitCodes, note, printJson } from './output';
+import { formats } from './picture/files';
 
 function version(): string {
   const manifest = readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8');
@@ -12,8 +17,13 @@ function version(): string {
 
 const json = (): Option => new Option('--json', 'one JSON value on standard output, and nothing else');
 
+const list = (flags: string, known: Iterable<string>): Option => {
+  const names = [...known];
+  return new Option(flags, `${names.join(', ')} (default: all)`).argParser(someOf(names));
+};
+
 /** A command's function returns its exit code; what it throws is one sentence for the user. */
-type Run = (options: Readonly<Record<string, never>>, argument: string) => Promise<number>;
+type Run<O> = (options: O & { readonly json?: boolean }, argument: string) => number | Promise<number>;
 
 function program(): Command {
   const root = new Command('fused-optim')
@@ -25,17 +35,16 @@ function program(): Command {
     .exitOverride()
     .addHelpText('after', '\nExit codes: 0 all is well, 1 something is wrong or has failed, 2 bad usage.');
 
-  const command = (name: string, summary: string, run: Run): Command =>
+  const command = <O = object>(name: string, summary: string, run: Run<O>): Command =>
     root
       .command(name)
       .description(summary)
       .helpOption('-h, --help', 'this text')
       .action(async function (this: Command) {
-        const options = this.opts<Record<string, never>>();
+        const options = this.opts<O & { json?: boolean }>();
         try {
           process.exitCode = await run(options, this.args[0] ?? '');
         } catch (error) {
-          if (error instanceof UsageError) this.error(`error: ${error.message}`);
           const message = error instanceof Error ? error.message : String(error);
           note(message);
           if (options.json) printJson({ error: message });
@@ -53,6 +62,24 @@ function program(): Command {
     (await import('./inspect.js')).inspect(file, o),
   )
     .argument('<checkpoint>', 'a file that optimizer.save() wrote')
+    .addOption(json());
+
+  command<LandscapeOptions>(
+    'landscape',
+    'runs the optimizers over test functions and draws their paths',
+    async (o) => (await import('./landscape/landscape.js')).landscape(o),
+  )
+    .addOption(list('--functions <list>', landscapes.keys()))
+    .addOption(list('--optimizers <list>', optimizers.keys()))
+    .addOption(
+      new Option('--steps <n>', 'steps each optimizer takes').default(300).argParser(whole(1, 100_000)),
+    )
+    .addOption(new Option('--seed <n>', 'of the noise').default(1).argParser(whole(0, 2 ** 31 - 1)))
+    .addOption(
+      new Option('--lr <x>', 'learning rate of all (default: the best of 26, for each)').argParser(positive),
+    )
+    .addOption(list('--format <list>', formats))
+    .option('--out <folder>', 'where the pictures go', 'landscape')
     .addOption(json());
 
   return root;

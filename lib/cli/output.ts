@@ -4,9 +4,6 @@ import { styleText } from 'node:util';
 /** What a program that calls this one can tell from the exit code. */
 export const exitCodes = { fine: 0, failed: 1, usage: 2 } as const;
 
-/** A mistake on the command line; its message is one sentence for the user. */
-export class UsageError extends Error {}
-
 type Style = Parameters<typeof styleText>[0];
 
 /** Colours text for standard output; `hasColors` is there on terminals only, and knows NO_COLOR and FORCE_COLOR. */
