@@ -3,10 +3,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { optimizers } from './landscape/descent';
+import type { BenchOptions } from './bench/bench';
 import type { LandscapeOptions } from './landscape/landscape';
 import { landscapes } from './landscape/functions';
 import { positive, someOf, whole } from './lists';
+import { optimizers } from './optimizers';
 import { exitCodes, note, printJson } from './output';
 import { formats } from './picture/files';
 
@@ -23,7 +24,7 @@ const list = (flags: string, known: Iterable<string>): Option => {
 };
 
 /** A command's function returns its exit code; what it throws is one sentence for the user. */
-type Run<O> = (options: O & { readonly json?: boolean }, argument: string) => number | Promise<number>;
+type Run<O> = (options: O & { readonly json?: boolean }, args: readonly string[]) => number | Promise<number>;
 
 function program(): Command {
   const root = new Command('fused-optim')
@@ -31,6 +32,7 @@ function program(): Command {
     .version(version(), '-v, --version', 'the version of the package')
     .helpOption('-h, --help', 'this text')
     .helpCommand(false)
+    .enablePositionalOptions() // what stands behind a command is the command's
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride()
     .addHelpText('after', '\nExit codes: 0 all is well, 1 something is wrong or has failed, 2 bad usage.');
@@ -43,11 +45,11 @@ function program(): Command {
       .action(async function (this: Command) {
         const options = this.opts<O & { json?: boolean }>();
         try {
-          process.exitCode = await run(options, this.args[0] ?? '');
+          process.exitCode = await run(options, this.args);
         } catch (error) {
           const message = error instanceof Error ? error.message : String(error);
           note(message);
-          if (options.json) printJson({ error: message });
+          if (options.json || this.args.includes('--json')) printJson({ error: message });
           process.exitCode = exitCodes.failed;
         }
       });
@@ -58,8 +60,10 @@ function program(): Command {
     async (o) => (await import('./doctor/doctor.js')).doctor(o),
   ).addOption(json());
 
-  command('inspect', 'what an optimizer file holds: tensors, dtypes, steps, groups, bytes', async (o, file) =>
-    (await import('./inspect.js')).inspect(file, o),
+  command(
+    'inspect',
+    'what an optimizer file holds: tensors, dtypes, steps, groups, bytes',
+    async (o, [file]) => (await import('./inspect.js')).inspect(file!, o),
   )
     .argument('<checkpoint>', 'a file that optimizer.save() wrote')
     .addOption(json());
@@ -81,6 +85,36 @@ function program(): Command {
     .addOption(list('--format <list>', formats))
     .option('--out <folder>', 'where the pictures go', 'landscape')
     .addOption(json());
+
+  command<BenchOptions>(
+    'bench',
+    'times every optimizer beside the streaming rate of this machine, with a chart',
+    async (o) => (await import('./bench/bench.js')).bench(o),
+  )
+    .addOption(list('--optimizers <list>', optimizers.keys()))
+    .addOption(
+      new Option('--parameters <n>', 'numbers that a step updates')
+        .default(16_000_000)
+        .argParser(whole(1, 2 ** 31)),
+    )
+    .addOption(new Option('--threads <n>', 'of a step (default: as doctor says)').argParser(whole(1, 1024)))
+    .addOption(
+      new Option('--rounds <n>', 'rounds of each measurement').default(5).argParser(whole(1, 10_000)),
+    )
+    .option('--quick', 'three short rounds with 4 million parameters: rough, in seconds')
+    .addOption(list('--format <list>', formats))
+    .option('--out <path>', 'the chart, without .svg and .png', 'fused-optim-bench')
+    .addOption(json());
+
+  command(
+    'demo',
+    'trains a small GPT on real text; options are those of the demo (demo --help)',
+    async (_, args) => (await import('./demo.js')).demo(args),
+  )
+    .argument('[options...]')
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions();
 
   return root;
 }

@@ -1,29 +1,6 @@
 /** Optimizers on a function of two numbers: a path at a given learning rate, and the search for a good one. */
-import * as library from '../../index';
+import { optimizers } from '../optimizers';
 import type { Landscape, Point } from './functions';
-
-type Made = Pick<library.Optimizer, 'step' | 'dispose'>;
-type AnyOptimizer = new (params: library.Parameter[], options: object) => library.Optimizer;
-
-/** Every optimizer of the library by its name; `Lookahead` is one around AdamW. */
-export const optimizers: ReadonlyMap<string, (parameter: library.Parameter, options: object) => Made> =
-  new Map([
-    ...Object.entries(library)
-      .filter(([, value]) => typeof value === 'function' && value.prototype instanceof library.Optimizer)
-      .map(
-        ([name, Class]) =>
-          [
-            name,
-            (parameter: library.Parameter, options: object): Made =>
-              new (Class as unknown as AnyOptimizer)([parameter], options),
-          ] as const,
-      ),
-    [
-      'Lookahead',
-      (parameter: library.Parameter, options: object): Made =>
-        new library.Lookahead(new library.AdamW([parameter], options)),
-    ] as const,
-  ]);
 
 /** Normal numbers that depend on the seed alone (mulberry32, and Box and Muller's transform). */
 function* normals(seed: number): Generator<number, never> {
@@ -66,10 +43,11 @@ export function descend(
 ): Descent {
   const data = Float32Array.from(landscape.start);
   const grad = new Float32Array(2);
-  const made = optimizers.get(optimizer)!(
-    { data, grad, ...shapes[optimizer] },
-    { lr, weightDecay: 0, threads: 1 },
-  );
+  const made = optimizers.get(optimizer)!([{ data, grad, ...shapes[optimizer] }], {
+    lr,
+    weightDecay: 0,
+    threads: 1,
+  });
   const noise = normals(seed);
   const path: Point[] = [landscape.start];
   let [sum, count] = [0, 0];

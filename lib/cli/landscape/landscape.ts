@@ -3,7 +3,8 @@ import path from 'node:path';
 import { align, exitCodes, note, paint, plural, print, printJson } from '../output';
 import { formats, noPng, writePicture, type PictureFormat } from '../picture/files';
 import { breathe, progress } from '../progress';
-import { descend, descendTuned, optimizers, type Descent, type Settings } from './descent';
+import { optimizers } from '../optimizers';
+import { descend, descendTuned, type Descent, type Settings } from './descent';
 import { landscapes, type Landscape, type Point } from './functions';
 import { functionPicture, gridPicture, type Result } from './pictures';
 
