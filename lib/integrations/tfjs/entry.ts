@@ -47,9 +47,9 @@ export class Entry {
     parameter.data = this.#copy?.array ?? new Float32Array(variable.size);
   }
 
-  /** Puts the numbers of a step back, where they are not in place. */
-  write(tf: Tf): void {
-    if (!this.#copy || this.#rests) return;
+  /** After a step that was applied: lets tfjs have the new numbers. */
+  write(tf: Tf, memory: Memory | undefined): void {
+    if (!this.#copy) return memory!.written(this.variable);
     assign(tf, this.variable, this.#copy.array.slice());
     this.#copy.dataId = this.variable.dataId;
   }

@@ -118,7 +118,7 @@ export class TfOptimizer<O extends object = object, I extends TfInner<O> = TfInn
       variables.inner?.zeroGrad();
     }
     this.#iterations = this.#lastStep.step;
-    if (this.#lastStep.applied) for (const entry of entries) entry.write(this.#tf);
+    if (this.#lastStep.applied) for (const entry of entries) entry.write(this.#tf, memory);
   }
 
   /** Makes variables known before their first step: to look at `inner`, such as Muon's routing, or to load a state. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 
 // Else the CPU backend recommends another one, on the console.
-tf.env().set('IS_TEST', true);
+tf.enableProdMode();
 
 /** The backends whose memory is written in place. */
 export const backends = ['cpu', 'wasm'] as const;
