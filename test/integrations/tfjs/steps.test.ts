@@ -147,6 +147,34 @@ describe.each(backends)('%s', (backend) => {
     ones.dispose();
   });
 
+  test('what tfjs computes after a step is of the new weights', () => {
+    const w = variable([1, 2, 3, 4], 'w', [2, 2]);
+    const b = variable([0, 0], 'b');
+    const filter = variable([1, 2, 3, 4], 'filter', [1, 1, 2, 2]);
+    const optimizer = tfOptimizer(tf, SGD, { lr: 1 });
+    const x = tf.tensor2d([[1, 1]]);
+    const image = tf.reshape(x, [1, 1, 1, 2]) as tf.Tensor4D;
+    const results = (): number[][] =>
+      [
+        tf.matMul(x, w as tf.Tensor2D),
+        tf.fused.matMul({ a: x, b: w as tf.Tensor2D, bias: b, activation: 'relu' }),
+        tf.conv2d(image, filter as tf.Tensor4D, 1, 'valid'),
+      ].map(numbers);
+    expect(results()).toEqual([
+      [4, 6],
+      [4, 6],
+      [4, 6],
+    ]);
+    optimizer.applyGradients({ w: tf.ones([2, 2]), filter: tf.ones([1, 1, 2, 2]) });
+    expect(results()).toEqual([
+      [2, 4],
+      [2, 4],
+      [2, 4],
+    ]);
+    optimizer.applyGradients({ b: tf.ones([2]) });
+    expect(results()[1]).toEqual([1, 3]);
+  });
+
   test('groups divides variables, and its options stay live', () => {
     const [kernel, bias] = [variable([1, 1, 1, 1], 'd/kernel', [2, 2]), variable([1, 1], 'd/bias')];
     const optimizer = tfOptimizer(tf, SGD, {
