@@ -7,7 +7,7 @@ import type { StateDict } from '../../state-dict';
 import type { CommonOptions } from '../../step-settings';
 import { describe, expectedType } from '../../validate';
 import { Entry } from './entry';
-import type { Tf, TfGradients, TfNamedTensor, TfTensor, TfVariable } from './framework';
+import type { Tf, TfGradients, TfTensor, TfVariable } from './framework';
 import type { TfInner, TfInnerClass, TfOwnOptions } from './options';
 
 const list = (names: readonly string[]): string =>
@@ -15,6 +15,9 @@ const list = (names: readonly string[]): string =>
     .slice(0, 8)
     .map((name) => `"${name}"`)
     .join(', ') + (names.length > 8 ? `, … (${names.length})` : '');
+
+const isList = (gradients: TfGradients): gradients is Extract<TfGradients, readonly unknown[]> =>
+  Array.isArray(gradients);
 
 /** The variables that an optimizer has been given, by name, and the optimizer over them. */
 export class Variables<O extends object, I extends TfInner<O>> {
@@ -55,8 +58,8 @@ export class Variables<O extends object, I extends TfInner<O>> {
   match(gradients: TfGradients): Map<Entry, TfTensor> {
     if (typeof gradients !== 'object' || gradients === null)
       throw expectedType('gradients', 'a list of { name, tensor }, or tensors by name', gradients);
-    const named: readonly TfNamedTensor<TfTensor | null | undefined>[] = Array.isArray(gradients)
-      ? (gradients as TfNamedTensor<TfTensor | null | undefined>[])
+    const named = isList(gradients)
+      ? gradients
       : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
     const { registeredVariables } = this.tf.engine();
     const tensors = new Map<TfVariable, TfTensor>();
@@ -142,7 +145,7 @@ export class Variables<O extends object, I extends TfInner<O>> {
     const { groups } = this.own;
     if (!groups) return groupsOf<O>(params, this.#className);
     const what = `groups of ${this.#className} for tfjs`;
-    const divided = groupsOf<O>(groups(params) as Params<O>, what).map((group) => ({
+    const divided = groupsOf<O>(groups(params), what).map((group) => ({
       ...group,
       params: listOf<Parameter>(group.params, `params of ${what}`),
     }));
@@ -185,12 +188,10 @@ export class Variables<O extends object, I extends TfInner<O>> {
 
   /** Checks as much of a dict as is read before the optimizer itself checks it. */
   checkDict(dict: unknown): asserts dict is StateDict {
-    const { algorithm, paramGroups } = (dict ?? {}) as Partial<StateDict>;
-    if (
-      typeof dict !== 'object' ||
-      !Array.isArray(paramGroups) ||
-      !paramGroups.every((g) => Array.isArray(g?.params))
-    )
+    const { algorithm, paramGroups } = (dict ?? {}) as { algorithm?: unknown; paramGroups?: unknown };
+    const hasParams = (group: unknown): boolean =>
+      Array.isArray((group as { params?: unknown } | null)?.params);
+    if (!Array.isArray(paramGroups) || !paramGroups.every(hasParams))
       throw expectedType('the state dict', 'an object made by stateDict()', dict);
     if (paramGroups.length === 0 || algorithm === undefined)
       throw new TypeError(

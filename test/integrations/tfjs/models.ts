@@ -40,3 +40,7 @@ export const nameInModel = ({ name }: Pick<TfVariable, 'name'>): string => name.
 
 export const weightsOf = (model: tf.LayersModel): number[][] =>
   model.getWeights().map((weight) => [...weight.dataSync()]);
+
+/** The variables of a model that are trained, kernels and biases in turn. */
+export const variablesOf = (model: tf.LayersModel): tf.Variable[] =>
+  model.trainableWeights.map(({ name }) => tf.engine().registeredVariables[name]!);

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import { Muon, tfOptimizer, type Parameter } from 'fused-optim';
 import { values } from '../../helpers/random';
 import { backends, clean, numbers, useBackend, variable } from './backends';
-import { mlp, nameInModel } from './models';
+import { mlp, nameInModel, variablesOf } from './models';
 
 describe.each(backends)('%s', (backend) => {
   beforeAll(() => useBackend(backend));
@@ -32,7 +32,7 @@ describe.each(backends)('%s', (backend) => {
 
   test('routing() is there once variables are known, and role says what a name does not', () => {
     const model = mlp();
-    const variables = model.trainableWeights.map((weight) => weight.read() as tf.Variable);
+    const variables = variablesOf(model);
     const first = variables[0]!.name;
     const optimizer = tfOptimizer(tf, Muon, {
       role: ({ name, shape }) => (name === first && shape.length === 2 ? 'embedding' : undefined),

@@ -1,6 +1,16 @@
 /** Steps on variables of tfjs, on both backends, compared with the same steps on arrays. */
 import * as tf from '@tensorflow/tfjs';
-import { AdamW, Lookahead, noDecay, SGD, tfOptimizer, type AdamWOptions, type Parameter } from 'fused-optim';
+import {
+  AdamW,
+  Lookahead,
+  noDecay,
+  SGD,
+  tfOptimizer,
+  type AdamWOptions,
+  type Parameter,
+  type Params,
+  type SGDOptions,
+} from 'fused-optim';
 import { backends, clean, numbers, placeOf, useBackend, variable } from './backends';
 
 const target = [3, -2, 0.5, 1];
@@ -140,7 +150,7 @@ describe.each(backends)('%s', (backend) => {
     const optimizer = tfOptimizer(tf, SGD, { lr: 0.5 });
     optimizer.minimize(loss(w));
     const ones = tf.ones([4]);
-    w.assign(ones as tf.Tensor1D);
+    w.assign(ones);
     optimizer.minimize(loss(w));
     expect(numbers(w)).toEqual(target);
     expect(numbers(ones)).toEqual([1, 1, 1, 1]);
@@ -153,12 +163,12 @@ describe.each(backends)('%s', (backend) => {
     const filter = variable([1, 2, 3, 4], 'filter', [1, 1, 2, 2]);
     const optimizer = tfOptimizer(tf, SGD, { lr: 1 });
     const x = tf.tensor2d([[1, 1]]);
-    const image = tf.reshape(x, [1, 1, 1, 2]) as tf.Tensor4D;
+    const image = tf.reshape<tf.Rank.R4>(x, [1, 1, 1, 2]);
     const results = (): number[][] =>
       [
-        tf.matMul(x, w as tf.Tensor2D),
-        tf.fused.matMul({ a: x, b: w as tf.Tensor2D, bias: b, activation: 'relu' }),
-        tf.conv2d(image, filter as tf.Tensor4D, 1, 'valid'),
+        tf.matMul(x, w),
+        tf.fused.matMul({ a: x, b: w, bias: b, activation: 'relu' }),
+        tf.conv2d(image, tf.reshape<tf.Rank.R4>(filter, [1, 1, 2, 2]), 1, 'valid'),
       ].map(numbers);
     expect(results()).toEqual([
       [4, 6],
@@ -204,9 +214,9 @@ describe.each(backends)('%s', (backend) => {
   });
 
   test('a wrapper around an optimizer can be the class', () => {
-    class LookaheadSGD extends Lookahead<object> {
-      constructor(params: Iterable<Parameter>, { lr = 0.25 }: { lr?: number }) {
-        super(new SGD(params, { lr }), { k: 2, alpha: 0.5 });
+    class LookaheadSGD extends Lookahead<SGDOptions> {
+      constructor(params: Params<SGDOptions>, options: SGDOptions) {
+        super(new SGD(params, options), { k: 2, alpha: 0.5 });
       }
     }
     const w = variable([1, 1, 1, 1], 'w');

@@ -20,7 +20,7 @@ describe.each(backends)('an MLP by model.fit() on %s', (backend) => {
     model.compile({ optimizer: make(), loss: 'binaryCrossentropy', metrics: ['accuracy'] });
     const places = model.trainableWeights.map((weight) => placeOf(weight.read()));
     const { numTensors } = tf.memory();
-    const history = await model.fit(x, y, { epochs: 30, batchSize: 32, verbose: 0, shuffle: false });
+    const history = await model.fit(x, y, { epochs: 30, batchSize: 32, shuffle: false });
     expect(history.history.loss![0]).toBeGreaterThan(0.3);
     expect(last(history, 'loss')).toBeLessThan(0.1);
     expect(last(history, 'acc')).toBe(1);
@@ -36,7 +36,7 @@ describe.each(backends)('an MLP by model.fit() on %s', (backend) => {
     for (const optimizer of [tf.train.adam(0.01), tfOptimizer(tf, Adam, { lr: 0.01, eps: 1e-7 })]) {
       const model = mlp();
       model.compile({ optimizer, loss: 'binaryCrossentropy' });
-      await model.fit(x, y, { epochs: 5, batchSize: 16, verbose: 0, shuffle: false });
+      await model.fit(x, y, { epochs: 5, batchSize: 16, shuffle: false });
       runs.push(weightsOf(model));
     }
     const [theirs, ours] = runs.map((weights) => weights.flat());
@@ -75,11 +75,11 @@ describe('a transformer by minimize() on wasm', () => {
       return tf.reshape(tf.matMul(tf.reshape(x, [batch * rows, columns]), matrix), [batch, rows, -1]);
     };
     const logits = (oneHot: tf.Tensor3D): tf.Tensor3D => {
-      let x: tf.Tensor3D = tf.add(times(oneHot, w.tokens), w.places);
+      let x = tf.add<tf.Tensor3D>(times(oneHot, w.tokens), w.places);
       const [q, k, v] = [w.query, w.key, w.value].map((matrix) => times(x, matrix));
       const scores = tf.softmax(tf.mul(tf.matMul(q!, k!, false, true), width ** -0.5));
-      x = tf.add(x, tf.matMul(scores, v!));
-      x = tf.add(x, times(tf.relu(times(x, w.up)), w.down));
+      x = tf.add<tf.Tensor3D>(x, tf.matMul(scores, v!));
+      x = tf.add<tf.Tensor3D>(x, times(tf.relu(times(x, w.up)), w.down));
       return times(x, w.head);
     };
     return { logits };
@@ -93,7 +93,7 @@ describe('a transformer by minimize() on wasm', () => {
     const oneHot = (rows: number[][]): tf.Tensor3D =>
       tf.tidy(() => tf.cast(tf.oneHot(tf.tensor2d(rows, undefined, 'int32'), tokens), 'float32'));
     const [x, y] = [oneHot(sequences), oneHot(sequences.map((sequence) => [...sequence].reverse()))];
-    const loss = (): tf.Scalar => tf.losses.softmaxCrossEntropy(y, logits(x)) as tf.Scalar;
+    const loss = (): tf.Scalar => tf.losses.softmaxCrossEntropy<tf.Tensor3D, tf.Scalar>(y, logits(x));
     const optimizer = tfOptimizer(tf, Muon, { lr: 0.02, adamw: { lr: 0.01 } });
     const losses = Array.from({ length: 60 }, () => {
       const cost = optimizer.minimize(loss, true)!;
