@@ -165,11 +165,13 @@ describe.each(backends)('%s', (backend) => {
     const x = tf.tensor2d([[1, 1]]);
     const image = tf.reshape<tf.Rank.R4>(x, [1, 1, 1, 2]);
     const results = (): number[][] =>
-      [
-        tf.matMul(x, w),
-        tf.fused.matMul({ a: x, b: w, bias: b, activation: 'relu' }),
-        tf.conv2d(image, tf.reshape<tf.Rank.R4>(filter, [1, 1, 2, 2]), 1, 'valid'),
-      ].map(numbers);
+      tf.tidy(() =>
+        [
+          tf.matMul(x, w),
+          tf.fused.matMul({ a: x, b: w, bias: b, activation: 'relu' }),
+          tf.conv2d(image, tf.reshape<tf.Rank.R4>(filter, [1, 1, 2, 2]), 1, 'valid'),
+        ].map(numbers),
+      );
     expect(results()).toEqual([
       [4, 6],
       [4, 6],

@@ -91,7 +91,9 @@ describe('a transformer by minimize() on wasm', () => {
       Array.from({ length }, (_, k) => (i * 7 + k * (1 + (i % 5)) + ((i * k) >> 2)) % tokens),
     );
     const oneHot = (rows: number[][]): tf.Tensor3D =>
-      tf.tidy(() => tf.cast(tf.oneHot(tf.tensor2d(rows, undefined, 'int32'), tokens), 'float32'));
+      tf.tidy(() =>
+        tf.cast(tf.oneHot(tf.tensor2d(rows, undefined, 'int32'), tokens) as tf.Tensor3D, 'float32'),
+      );
     const [x, y] = [oneHot(sequences), oneHot(sequences.map((sequence) => [...sequence].reverse()))];
     const loss = (): tf.Scalar => tf.losses.softmaxCrossEntropy<tf.Tensor3D, tf.Scalar>(y, logits(x));
     const optimizer = tfOptimizer(tf, Muon, { lr: 0.02, adamw: { lr: 0.01 } });
