@@ -115,3 +115,19 @@ describe('a transformer by minimize() on wasm', () => {
     tf.dispose([x, y]);
   });
 });
+
+describe('what docs/tfjs.md says that tfjs cannot do on wasm', () => {
+  beforeAll(() => useBackend('wasm'));
+  afterEach(clean);
+
+  test('gradients of convolutions and look-ups', () => {
+    const filter = tf.variable(tf.ones<tf.Rank.R4>([1, 1, 1, 1]), true, 'filter');
+    expect(() =>
+      tf.variableGrads(() => tf.sum(tf.conv2d(tf.ones<tf.Rank.R4>([1, 2, 2, 1]), filter, 1, 'valid'))),
+    ).toThrow("Conv2DBackpropFilter' not registered");
+    const table = tf.variable(tf.ones<tf.Rank.R2>([2, 2]), true, 'table');
+    expect(() => tf.variableGrads(() => tf.sum(tf.gather(table, [0, 1])), [table])).toThrow(
+      "UnsortedSegmentSum' not registered",
+    );
+  });
+});
