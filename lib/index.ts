@@ -36,6 +36,23 @@ export type { CudaDevice } from './cuda/native';
 export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export type { ParamGroup, ParamGroupInit } from './group';
+export { tfOptimizer } from './integrations/tfjs';
+export type {
+  Tf,
+  TfGradients,
+  TfNamedTensor,
+  TfOptimizerOf,
+  TfTensor,
+  TfVariable,
+} from './integrations/tfjs/framework';
+export type { TfOptimizer } from './integrations/tfjs/optimizer';
+export type {
+  TfInner,
+  TfInnerClass,
+  TfOptions,
+  TfOwnOptions,
+  TfVariableInfo,
+} from './integrations/tfjs/options';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { Optimizer, type Params } from './optimizer';
 export type { ParameterState } from './state';
