@@ -9,8 +9,10 @@
 
 #if defined(__CUDACC__)
 #define FO_UNROLL _Pragma("unroll")
+#define FO_UNROLL_BY_8 _Pragma("unroll 8")
 #else
 #define FO_UNROLL
+#define FO_UNROLL_BY_8
 #endif
 
 #if defined(__CUDACC__)
