@@ -37,6 +37,7 @@ export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } 
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
+export { include, nativeApi } from './native-api';
 export { Optimizer, type Params } from './optimizer';
 export type { ParameterState } from './state';
 export type { NsCoefficients, NsPreset } from './muon/coefficients';
