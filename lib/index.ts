@@ -28,13 +28,14 @@ export {
 export { cuda } from './cuda';
 export { Offload, type OffloadOptions } from './cuda/offload';
 export type { HostTwin } from './cuda/offload-buckets';
-export type { DLPackOptions, HasDLPack } from './cuda/dlpack';
+export type { DLPackOptions } from './cuda/dlpack';
 export type { CudaArray, CudaDType } from './cuda/dtypes';
 export { CudaError } from './cuda/errors';
 export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './cuda/make';
 export type { CudaDevice } from './cuda/native';
 export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
+export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { include, nativeApi } from './native-api';

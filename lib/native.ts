@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
-import type { NativeCuda, NativeMemory } from './cuda/native';
+import type { NativeCuda, NativeDLPack, NativeMemory } from './cuda/native';
 import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
@@ -132,6 +132,11 @@ export interface NativeAddon {
     others?: readonly Float32Array[],
   ): void;
   cores(): { affinity: number; quota: number; usable: number };
+  /** A capsule that keeps the memory behind the array. */
+  exportDLPack(array: ArrayBufferView, shape: readonly number[], dtype: number): object;
+  readDLPack(external: unknown): NativeDLPack | undefined;
+  /** A view of a capsule's memory, which is given back when it is collected. */
+  takeDLPack(external: unknown, bytes: number): ArrayBuffer;
   /** An External of the table of functions for other addons. */
   nativeApi(catalogue: NativeCatalogue): object;
 }

@@ -104,19 +104,16 @@ export function describeNativeApi(name: string, tests: () => void): void {
   describe.skip(`${name} (skipped: ${noCompiler})`, tests);
 }
 
-let driver: Driver | undefined;
-
-/** Compiles and loads the driver. A loaded addon cannot be replaced, so every test process has a file of its own. */
-export function loadDriver(): Driver {
-  if (driver) return driver;
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'fused-optim-driver-'));
-  const file = path.join(directory, 'driver.node');
+/** Compiles and loads an addon of tests. What is loaded cannot be replaced, so every process has a file of its own. */
+export function loadAddon(source: string): unknown {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'fused-optim-addon-'));
+  const file = path.join(directory, 'addon.node');
   const folders = [
     include,
     (load('node-api-headers') as { include_dir: string }).include_dir,
     path.resolve(root, (load('node-addon-api') as { include_dir: string }).include_dir),
   ];
-  const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_GYP_MODULE_NAME=driver'];
+  const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_GYP_MODULE_NAME=addon'];
   const shared =
     process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-pthread'];
   const { status, stderr } = spawnSync(
@@ -126,18 +123,22 @@ export function loadDriver(): Driver {
       ...folders.slice(0, 1).map((folder) => `-I${folder}`),
       ...folders.slice(1).flatMap((folder) => ['-isystem', folder]),
       ...defines.map((define) => `-D${define}`),
-      ...[path.join(root, 'test', 'native', 'api_driver.cpp'), '-o', file],
+      ...[path.join(root, 'test', 'native', source), '-o', file],
     ],
     { encoding: 'utf8' },
   );
-  if (status !== 0) throw new Error(`The driver of the C interface does not compile:\n${stderr}`);
+  if (status !== 0) throw new Error(`${source} does not compile:\n${stderr}`);
   // The file may go once it is loaded.
   try {
-    return (driver = load(file) as Driver);
+    return load(file) as unknown;
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }
 }
+
+let driver: Driver | undefined;
+
+export const loadDriver = (): Driver => (driver ??= loadAddon('api_driver.cpp') as Driver);
 
 /** What a call throws: its sentence and its status. */
 export function refusal(act: () => unknown): { readonly message: string; readonly code: number } {
