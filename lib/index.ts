@@ -37,6 +37,17 @@ export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } 
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
+export {
+  ortParameters,
+  type Ort,
+  type OrtFeeds,
+  type OrtMetadata,
+  type OrtParameter,
+  type OrtParameters,
+  type OrtParametersOptions,
+  type OrtSession,
+  type OrtTensor,
+} from './integrations/onnxruntime';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { include, nativeApi } from './native-api';
 export { Optimizer, type Params } from './optimizer';
