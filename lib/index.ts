@@ -38,6 +38,13 @@ export { CudaTensor, type TransferOptions } from './cuda/tensor';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export {
+  jaxOptimizer,
+  type Jax,
+  type JaxArray,
+  type JaxState,
+  type JaxTransformation,
+} from './integrations/jax';
+export {
   ortParameters,
   type Ort,
   type OrtFeeds,
