@@ -20,6 +20,9 @@ import {
   SGD,
   StableAdamW,
 } from 'fused-optim';
+import { bytesOf, meeting as k, otherPasses, pass, plainPass, type Pass } from '../lib/cli/bench/traffic';
+
+export { streams, type Pass } from '../lib/cli/bench/traffic';
 
 /** torch's spelling of the same rule. */
 export interface TorchRule {
@@ -27,23 +30,6 @@ export interface TorchRule {
   readonly options: Readonly<Record<string, number | boolean>>;
   /** Whether torch has a fused CPU kernel for it. */
   readonly fused: boolean;
-}
-
-/** One way over the arrays: a letter a stream, p, g and the states m, v, x. */
-export interface Pass {
-  readonly reads: string;
-  /** Read and written. */
-  readonly updates: string;
-  /** Whether each element takes a square root and a division. */
-  readonly divides: boolean;
-  /** Made in every step, or in every n-th. */
-  readonly every: number;
-}
-
-export const streams = 'pgmvx';
-
-function pass(reads: string, updates: string, divides = false, every = 1): Pass {
-  return { reads, updates, divides, every };
 }
 
 /** What an optimizer is timed by; Lookahead is none of the class Optimizer. */
@@ -78,8 +64,6 @@ export interface BenchRule extends Omit<Entry, 'create' | 'divides'> {
 const lr = 1e-6;
 const momentum = 0.9;
 const decay = 0.01;
-/** Steps between two meetings of Lookahead. */
-const k = 6;
 
 const entries: readonly Entry[] = [
   {
@@ -163,28 +147,28 @@ const entries: readonly Entry[] = [
   {
     title: 'LARS',
     divides: false,
-    passes: [pass('pg', ''), pass('g', 'pm')],
+    passes: otherPasses.get('LARS')!,
     create: (params, common) => new LARS(params, common),
     torch: null,
   },
   {
     title: 'LAMB',
     divides: true,
-    passes: [pass('pg', 'mv', true), pass('mv', 'p', true)],
+    passes: otherPasses.get('LAMB')!,
     create: (params, common) => new LAMB(params, common),
     torch: null,
   },
   {
     title: 'StableAdamW',
     divides: true,
-    passes: [pass('g', 'mv', true), pass('mv', 'p', true)],
+    passes: otherPasses.get('StableAdamW')!,
     create: (params, common) => new StableAdamW(params, common),
     torch: null,
   },
   {
     title: 'Ranger',
     divides: true,
-    passes: [pass('g', ''), pass('g', 'pmv', true), pass('', 'x', false, k)],
+    passes: otherPasses.get('Ranger')!,
     create: (params, common) => new Ranger(params, { ...common, k }),
     torch: null,
   },
@@ -198,7 +182,7 @@ const entries: readonly Entry[] = [
   {
     title: 'Lookahead AdamW',
     divides: true,
-    passes: [pass('g', 'pmv', true), pass('', 'x', false, k)],
+    passes: otherPasses.get('Lookahead')!,
     create: (params, common) => new Lookahead(new AdamW(params, { ...common, weightDecay: decay }), { k }),
     torch: null,
   },
@@ -238,9 +222,7 @@ function nameOf(title: string): string {
 }
 
 function passesOf(entry: Entry): readonly Pass[] {
-  return (
-    entry.passes ?? [pass('g', streams.replace('g', '').slice(0, 1 + countStates(entry)), entry.divides)]
-  );
+  return entry.passes ?? [plainPass(countStates(entry), entry.divides)];
 }
 
 const variants: readonly Entry[] = extras.map(([title, word, options, before]) => {
@@ -305,8 +287,5 @@ export const rules: ReadonlyMap<string, BenchRule> = new Map(
 
 /** Bytes one parameter's step must move in float32, on average over the steps. */
 export function bytesPerParameter({ passes }: BenchRule): number {
-  return passes.reduce(
-    (sum, { reads, updates, every }) => sum + (4 * (reads.length + 2 * updates.length)) / every,
-    0,
-  );
+  return bytesOf(passes);
 }

@@ -1,32 +1,8 @@
+import { align, digits, percent } from '../lib/cli/output';
 import type { CellResult } from './cell';
 import { rules } from './rules';
 
-/** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123, 12345. */
-export function digits(value: number): string {
-  if (value === 0) return '0';
-  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
-  return value.toFixed(Math.min(decimals, 4));
-}
-
-export function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
-}
-
-/** Lines of text with every column as wide as its widest entry; the first column is left-aligned, numbers right. */
-export function align(rows: readonly (readonly string[])[]): string[] {
-  const columns = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return rows.map((row) =>
-    row
-      .map((text, column) =>
-        column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
-}
+export { align, digits, percent };
 
 const bounds = { traffic: 'memory', divider: 'divider', products: 'products' } as const;
 

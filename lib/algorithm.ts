@@ -131,3 +131,14 @@ export function resolve(definition: Definition): Algorithm {
     blocks8: rule.blocks8,
   };
 }
+
+/** An optimizer of one rule: every given group is one live group. */
+export function alone(definition: Definition): Composite {
+  return {
+    className: definition.className,
+    parts: [definition],
+    divide: (entries, given, defaults) => [
+      { part: 0, params: entries.map(({ parameter }) => parameter), given, defaults },
+    ],
+  };
+}

@@ -1,5 +1,5 @@
 import { arrayOps, type ArrayOps } from './array-ops';
-import { refuseOverlap } from './bindings';
+import { refuseOverlap } from './overlap';
 import { listOf } from './group';
 import { flag, fraction } from './options';
 import { checkFloat32, isFloat32Array } from './dtypes';

@@ -1,38 +1,13 @@
-import { slowName } from './algorithm';
-import { isHostArray, type DType, type HostArray, type StateArray } from './dtypes';
-import {
-  dtypeCode,
-  fieldBytes,
-  keyOf,
-  nativeFormat,
-  stateFields,
-  type Format,
-  type StateField,
-} from './formats';
+import { BoundArrays } from './bound-arrays';
+import type { HostArray, StateArray } from './dtypes';
+import { dtypeCode, fieldBytes, keyOf, nativeFormat } from './formats';
 import type { Group } from './group';
 import type { Conflict, NativeArray, Stepper } from './native';
-import { dimsOf, type Identity, type Parameter } from './parameter';
+import { refuseOverlap, sharedMemory } from './overlap';
+import { dimsOf, type Parameter } from './parameter';
 import type { Placement, StateView, TensorArray } from './placement';
+import { Slot, type Joining } from './slot';
 import type { StateDict, TensorState } from './state-dict';
-
-/** A parameter inside an optimizer, with the arrays native code has the addresses of. */
-export interface Slot extends Identity {
-  readonly parameter: Parameter;
-  readonly index: number;
-  readonly group: number;
-  readonly format: Format;
-  /** The arrays its state may have. */
-  readonly fields: readonly StateField[];
-  data: TensorArray | undefined;
-  grad: TensorArray | null;
-  /** Of the gradient it has or last had. */
-  gradDType: DType;
-  /** What the parameter holds now; checked before it becomes `data` and `grad`. */
-  nextData: unknown;
-  nextGrad: unknown;
-  /** By field. */
-  readonly views: (StateView | undefined)[];
-}
 
 /** A checkpoint's part for one tensor, ready to be written. */
 export interface Load {
@@ -44,11 +19,12 @@ export interface Load {
 
 /**
  * Keeps the native tensor list true to the parameters. Native code keeps addresses between steps, so every step
- * compares each array's identity and length with what was bound: a detached buffer and a grown WebAssembly memory
- * show as length 0. That costs about 2 ns an array; fetching an address anew costs about 90.
+ * compares each array's identity with what was bound, and looks whether it is still there: on the host by its length,
+ * for a detached buffer and a grown WebAssembly memory show as length 0.
  */
 export class Bindings {
   readonly slots: Slot[] = [];
+  readonly #arrays = new BoundArrays();
   readonly #byParameter = new Map<Parameter, Slot>();
   readonly #names = new Set<string>();
 
@@ -66,11 +42,7 @@ export class Bindings {
   }
 
   /** Adds the parameters of new groups: all of them or, when one cannot be, none. `begin` is called before the first. */
-  add(
-    added: readonly (Identity &
-      Pick<Slot, 'parameter' | 'group' | 'format'> & { readonly states: readonly string[] })[],
-    begin: () => void,
-  ): void {
+  add(added: readonly Joining[], begin: () => void): void {
     const names = new Set(this.#names);
     const parameters = new Set(this.#byParameter.keys());
     for (const { name, parameter } of added) {
@@ -83,77 +55,48 @@ export class Bindings {
     }
     refuseOverlap([...this.slots, ...added]);
     begin();
-    for (const { states, ...tensor } of added) {
-      const { parameter, name, shape, length, group, format } = tensor;
+    for (const joining of added) {
+      const { parameter, name, shape, length, group, format } = joining;
       const dims = dimsOf(shape, parameter.layout);
       const index = this.stepper.add(length, dims, group, nativeFormat(format), keyOf(name));
-      const slot: Slot = {
-        ...tensor,
-        index,
-        fields: stateFields(states, format, length),
-        data: undefined,
-        grad: null,
-        gradDType: tensor.dtype,
-        nextData: undefined,
-        nextGrad: null,
-        views: [],
-      };
-      this.slots.push(slot);
-      this.#byParameter.set(parameter, slot);
+      this.slots.push(new Slot(joining, index));
+      this.#arrays.add(parameter, length);
+      this.#byParameter.set(parameter, this.slots[index]!);
       this.#names.add(name);
     }
   }
 
   /** Reads every parameter and binds what changed. Throws before anything is written. */
   refresh(): void {
-    const { slots, placement } = this;
+    const arrays = this.#arrays;
     // Reading may run the caller's getters, and those may detach arrays read earlier; so all are read first.
-    for (const slot of slots) {
-      slot.nextData = slot.parameter.data;
-      slot.nextGrad = slot.parameter.grad ?? null;
-    }
-    const changes: Slot[] = [];
-    for (const slot of slots) {
-      const { length, nextData, nextGrad, data, grad } = slot;
-      if (
-        data !== undefined &&
-        nextData === data &&
-        placement.intact(data, length) &&
-        nextGrad === grad &&
-        (nextGrad === null || placement.intact(nextGrad as TensorArray, length))
-      ) {
-        continue;
-      }
-      placement.checkData(nextData, slot);
-      if (nextGrad !== null) slot.gradDType = placement.gradDType(nextGrad, slot);
-      changes.push(slot);
-    }
-    if (changes.length > 0) this.#bind(changes);
+    arrays.read();
+    this.placement.unbindLost(arrays);
+    // Checking asks arrays for their kind, which may be a getter too, and take away what was bound.
+    while (!arrays.areBound) this.#bind(arrays.unbound());
   }
 
-  #bind(changed: readonly Slot[]): void {
+  #bind(changed: readonly number[]): void {
+    const { placement } = this;
+    const { data, grads } = this.#arrays;
+    for (const index of changed) {
+      const slot = this.slots[index]!;
+      placement.checkData(data[index], slot);
+      if (grads[index] !== null) slot.gradDType = placement.gradDType(grads[index], slot);
+    }
+    const native = (array: unknown) => placement.native(array as TensorArray);
     const list: (number | NativeArray | null)[] = [];
-    const native = (array: unknown) => this.placement.native(array as TensorArray);
-    for (const slot of changed) {
-      slot.data = undefined; // should binding fail, the next step tries again
-      const { index, nextData, nextGrad } = slot;
-      list.push(
-        index,
-        native(nextData),
-        nextGrad === null ? null : native(nextGrad),
-        dtypeCode(slot.gradDType),
-      );
+    for (const index of changed) {
+      const grad = grads[index] === null ? null : native(grads[index]);
+      list.push(index, native(data[index]), grad, dtypeCode(this.slots[index]!.gradDType));
     }
     const conflict = this.stepper.bind(list);
     if (conflict) throw this.#overlap(conflict);
-    for (const slot of changed) {
-      slot.data = slot.nextData as TensorArray;
-      slot.grad = slot.nextGrad as TensorArray | null;
-    }
+    this.#arrays.bound(changed);
   }
 
   #overlap([first, second, gradOfFirst]: Conflict): RangeError {
-    for (const slot of this.slots) slot.data = undefined;
+    this.#arrays.unbindAll();
     const a = this.slots[first]!.name;
     const b = this.slots[second]!.name;
     return gradOfFirst
@@ -163,44 +106,43 @@ export class Bindings {
 
   /** The arrays of a step that is about to run on another thread, all in host memory. */
   borrow(): readonly NativeArray[] {
-    const arrays: NativeArray[] = [];
-    for (const slot of this.slots) {
-      if (!slot.data || !slot.grad) continue;
-      for (const what of ['data', 'grad'] as const) {
-        const array = slot[what] as HostArray;
-        if ((array.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {
-          throw new TypeError(
-            `Expected ${what} of "${slot.name}" to be over a buffer of fixed size for stepAsync() ` +
-              'but received a resizable one.',
-          );
-        }
-        arrays.push(this.placement.native(array));
+    return Array.from(this.#arrays.used(), ({ index, what, array }) => {
+      const { buffer } = array as HostArray;
+      if ((buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {
+        throw new TypeError(
+          `Expected ${what} of "${this.slots[index]!.name}" to be over a buffer of fixed size for stepAsync() ` +
+            'but received a resizable one.',
+        );
       }
-    }
-    return arrays;
+      return this.placement.native(array);
+    });
   }
 
   /** After a borrowed step: were the arrays left in place? */
   checkReturned(): void {
-    for (const slot of this.slots) {
-      if (!slot.data || !slot.grad) continue;
-      for (const what of ['data', 'grad'] as const) {
-        if (slot[what]!.length === slot.length) continue;
-        throw new Error(
-          `Expected ${what} of "${slot.name}" to stay in place until stepAsync() resolved but its buffer was detached; ` +
-            'the step was done on the memory it had.',
-        );
-      }
+    for (const { index, what, array } of this.#arrays.used()) {
+      const { name, length } = this.slots[index]!;
+      if (array.length === length) continue;
+      throw new Error(
+        `Expected ${what} of "${name}" to stay in place until stepAsync() resolved but its buffer was detached; ` +
+          'the step was done on the memory it had.',
+      );
     }
+  }
+
+  /** The gradient that the last step had of a tensor. */
+  gradOf({ index }: Slot): TensorArray | null {
+    return this.#arrays.grads[index] as TensorArray | null;
+  }
+  /** The tensors that had a gradient at the last step. */
+  withGrad(): readonly Slot[] {
+    return this.slots.filter((slot) => this.gradOf(slot) !== null);
   }
 
   /** Sets every gradient to null, and lets go of the arrays. */
   forgetGrads(): void {
-    for (const slot of this.slots) {
-      slot.parameter.grad = null;
-      slot.data = undefined; // native code still has the old addresses: bind again before they are used
-      slot.grad = slot.nextGrad = null;
-    }
+    for (const { parameter } of this.slots) parameter.grad = null;
+    this.#arrays.forgetGrads();
   }
 
   /** A live view of the part of its state that is field number `k`, or undefined while there is none. */
@@ -276,44 +218,7 @@ export class Bindings {
   }
 
   release(): void {
-    for (const slot of this.slots) {
-      slot.data = undefined;
-      slot.grad = null;
-      slot.nextData = slot.nextGrad = undefined;
-      slot.views.length = 0;
-    }
-  }
-}
-
-/** The bit of what the rounding of a tensor keeps, as a mask; 0 where it keeps nothing. */
-export function extraState({ fields, format: { rounding } }: Slot): number {
-  const { name, state } = fields.at(-1)!;
-  return rounding !== undefined && name !== slowName ? 1 << state : 0;
-}
-
-const sharedMemory = (a: string, b: string): RangeError =>
-  new RangeError(
-    `Expected data of "${a}" and "${b}" to be apart but they share memory: both would be updated twice.`,
-  );
-
-/** Views over one buffer may lie beside each other, not on each other. Other sharing is found by address at a step. */
-export function refuseOverlap(
-  tensors: readonly { readonly name: string; readonly parameter: Parameter }[],
-): void {
-  const byBuffer = new Map<unknown, { name: string; begin: number; end: number }[]>();
-  for (const { name, parameter } of tensors) {
-    const { data } = parameter;
-    if (!isHostArray(data) || data.length === 0) continue; // a step will speak of it
-    const { buffer, byteOffset, byteLength } = data as ArrayBufferView;
-    const ranges = byBuffer.get(buffer) ?? [];
-    ranges.push({ name, begin: byteOffset, end: byteOffset + byteLength });
-    byBuffer.set(buffer, ranges);
-  }
-  for (const ranges of byBuffer.values()) {
-    ranges.sort((a, b) => a.begin - b.begin);
-    ranges.forEach((range, i) => {
-      const before = ranges[i - 1];
-      if (before && range.begin < before.end) throw sharedMemory(before.name, range.name);
-    });
+    this.#arrays.release();
+    for (const { views } of this.slots) views.length = 0;
   }
 }

@@ -55,6 +55,23 @@ export {
   type OrtSession,
   type OrtTensor,
 } from './integrations/onnxruntime';
+export { tfOptimizer } from './integrations/tfjs';
+export type {
+  Tf,
+  TfGradients,
+  TfNamedTensor,
+  TfOptimizerOf,
+  TfTensor,
+  TfVariable,
+} from './integrations/tfjs/framework';
+export type { TfOptimizer } from './integrations/tfjs/optimizer';
+export type {
+  TfInner,
+  TfInnerClass,
+  TfOptions,
+  TfOwnOptions,
+  TfVariableInfo,
+} from './integrations/tfjs/options';
 export { Lookahead, type LookaheadOptions } from './lookahead';
 export { include, nativeApi } from './native-api';
 export { Optimizer, type Params } from './optimizer';

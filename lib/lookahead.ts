@@ -1,9 +1,9 @@
-import { extraState } from './bindings';
 import type { ParamGroup, ParamGroupInit } from './group';
 import { checkChoice, integer, unit } from './options';
 import { Optimizer, symbolDispose } from './optimizer';
 import type { Parameter } from './parameter';
 import type { GroupSchedules } from './plan';
+import { extraState } from './slot';
 import type { ParameterState } from './state';
 import type { StateDict } from './state-dict';
 import type { StepResult } from './step-result';

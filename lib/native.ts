@@ -165,27 +165,39 @@ export function cudaCandidates(root: string, requested = process.env.FUSED_OPTIM
 
 const platform = `${process.platform}-${process.arch}`;
 
-/** The first that loads, or a line for each that says why it does not. */
-function firstOf(paths: readonly string[]): { addon: unknown; path: string } | string[] {
-  const failures: string[] = [];
+/** A file that was tried, and why it does not load. */
+export interface FailedLoad {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The first that loads, if any, and those before it that do not. */
+export function firstOf(paths: readonly string[]): {
+  readonly found?: { readonly addon: unknown; readonly path: string };
+  readonly failures: readonly FailedLoad[];
+} {
+  const failures: FailedLoad[] = [];
   for (const file of paths) {
     try {
-      return { addon: require(file) as unknown, path: file };
+      return { found: { addon: require(file) as unknown, path: file }, failures };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      failures.push(`  ${file}: ${code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]}`);
+      const reason = code === 'MODULE_NOT_FOUND' ? 'no such file' : message.split('\n')[0]!;
+      failures.push({ path: file, reason });
     }
   }
-  return failures;
+  return { failures };
 }
+
+const inLines = (failures: readonly FailedLoad[]): string =>
+  failures.map(({ path: file, reason }) => `  ${file}: ${reason}\n`).join('');
 
 /** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */
 export function load(paths: readonly string[]): LoadedAddon {
-  const found = firstOf(paths);
-  if (!Array.isArray(found)) return found as LoadedAddon;
+  const { found, failures } = firstOf(paths);
+  if (found) return found as LoadedAddon;
   throw new Error(
-    `fused-optim found no native binary for ${platform} that loads. Tried:\n` +
-      `${found.join('\n')}\n` +
+    `fused-optim found no native binary for ${platform} that loads. Tried:\n${inLines(failures)}` +
       'Build it with `npm rebuild fused-optim` (in a checkout: `npm run build`); if npm blocked the install script, ' +
       'allow it first with `npm install-scripts approve fused-optim`.',
   );
@@ -208,11 +220,11 @@ export interface LoadedCuda {
 
 /** Loads the CUDA addon, where one loads, and asks it for devices. */
 export function loadCuda(paths: readonly string[]): LoadedCuda {
-  const found = firstOf(paths);
-  if (Array.isArray(found)) {
+  const { found, failures } = firstOf(paths);
+  if (!found) {
     return {
       reason:
-        `no CUDA addon that loads was found for ${platform}. Tried:\n${found.join('\n')}\n` +
+        `no CUDA addon that loads was found for ${platform}. Tried:\n${inLines(failures)}` +
         'Build it with `npm run build:cuda` (it needs the CUDA toolkit, for nvcc, and CMake).',
     };
   }

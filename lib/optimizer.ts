@@ -1,18 +1,17 @@
-import { resolve, type Algorithm, type Composite, type Definition } from './algorithm';
-import { Bindings, type Slot } from './bindings';
+import { alone, resolve, type Algorithm, type Composite, type Definition } from './algorithm';
 import { Formats } from './formats';
 import { Group, groupsOf, listOf, type ParamGroup, type ParamGroupInit } from './group';
 import type { Ahead } from './lookahead';
 import { readStateDict, writeStateDict } from './checkpoint/checkpoint';
 import { checkPath } from './checkpoint/files';
-import { native, type Stepper } from './native';
+import { make, type Made } from './made';
+import { native } from './native';
 import { identify, type Parameter } from './parameter';
-import { placementOf, type Placement } from './placement';
 import { Plan, type GroupSchedules } from './plan';
 import { dictOf, loadDict, readState, type ParameterState, type Parts } from './state';
+import type { Slot } from './slot';
 import type { StateDict } from './state-dict';
 import type { StepResult } from './step-result';
-import { Steps } from './steps';
 import { commonOptionNames, StepSettings, type CommonOptions, type LossScaler } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
 
@@ -21,14 +20,6 @@ export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroup
 
 /** @internal */
 export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
-
-/** What an optimizer has from its first parameter on, whose memory says where it computes. */
-interface Made {
-  readonly placement: Placement;
-  readonly stepper: Stepper;
-  readonly bindings: Bindings;
-  readonly steps: Steps;
-}
 
 /** Base of every optimizer: groups, state, and one native call a step for all tensors. */
 export abstract class Optimizer<O extends object = object> {
@@ -107,7 +98,10 @@ export abstract class Optimizer<O extends object = object> {
     const list = listOf<Parameter>(params, `params of group ${index} of ${className}`);
     const size = index === 0 ? 0 : this.#made.bindings.size;
     const entries = list.map((parameter, i) => ({ parameter, identity: identify(parameter, size + i) }));
-    if (index === 0) this.#make(list[0]!);
+    if (index === 0) {
+      const rules = this.#algorithms.map(({ rule }) => rule);
+      this.#made = make(list[0]!, className, rules, this.#settings, this.#options);
+    }
     const { placement, bindings, stepper, steps } = this.#made;
     const first = bindings.slots[0]?.name ?? entries[0]!.identity.name;
     for (const { parameter, identity } of entries) placement.accept(parameter.data, identity.name, first);
@@ -134,20 +128,6 @@ export abstract class Optimizer<O extends object = object> {
       length += group.algorithm.hyper.length;
     }
     steps.regroup();
-  }
-
-  #make({ data }: Parameter): void {
-    const { className } = this.#definition;
-    const placement = placementOf(data, className, this.#options);
-    const stepper = placement.stepper(this.#algorithms.map(({ rule }) => rule));
-    const bindings = new Bindings(stepper, placement);
-    const isBehind = placement.device !== undefined;
-    this.#made = {
-      placement,
-      stepper,
-      bindings,
-      steps: new Steps(className, this.#settings, stepper, bindings, isBehind),
-    };
   }
 
   /**
@@ -332,11 +312,7 @@ export abstract class Optimizer<O extends object = object> {
   }
 
   /** @internal What a Lookahead needs of the optimizer it wraps. */
-  attach(ahead: Ahead): {
-    readonly bindings: Bindings;
-    readonly groups: readonly Group[];
-    readonly stepper: Stepper;
-  } {
+  attach(ahead: Ahead): Pick<Made, 'bindings' | 'stepper'> & { readonly groups: readonly Group[] } {
     this.#available('Lookahead');
     this.#ahead = ahead;
     const { bindings, stepper } = this.#made;
@@ -386,15 +362,4 @@ export abstract class Optimizer<O extends object = object> {
       settings: this.#settings,
     };
   }
-}
-
-/** An optimizer of one rule: every given group is one live group. */
-function alone(definition: Definition): Composite {
-  return {
-    className: definition.className,
-    parts: [definition],
-    divide: (entries, given, defaults) => [
-      { part: 0, params: entries.map(({ parameter }) => parameter), given, defaults },
-    ],
-  };
 }

@@ -1,4 +1,5 @@
 import { chooseIsa, chooseThreads } from './backends';
+import type { BoundArrays } from './bound-arrays';
 import { CudaPlacement } from './cuda/placement';
 import { isCudaTensor, type CudaTensor } from './cuda/tensor';
 import { checkData, gradDType, type DType, type HostArray, type StateArray } from './dtypes';
@@ -20,8 +21,10 @@ export interface Placement {
   stepper(rules: readonly string[]): Stepper;
   /** Whether data may join an optimizer whose first tensor is `first`; throws where not. */
   accept(data: unknown, name: string, first: string): void;
-  /** Whether an array that was bound is still there. */
-  intact(array: TensorArray | StateView, length: number): boolean;
+  /** Whether a view that was made is still there. */
+  intact(view: StateView, length: number): boolean;
+  /** Unbinds the tensors whose bound arrays are no longer there; called at every step. */
+  unbindLost(arrays: BoundArrays): void;
   checkData(data: unknown, tensor: Identity): void;
   /** The dtype of a gradient, checked. */
   gradDType(grad: unknown, tensor: Identity): DType;
@@ -49,8 +52,19 @@ class HostPlacement implements Placement {
       `Expected data of "${name}" to be a typed array, as that of "${first}" is, but received a CudaTensor.`,
     );
   }
-  intact(array: HostArray | StateArray, length: number): boolean {
-    return array.length === length;
+  intact(view: StateArray, length: number): boolean {
+    return view.length === length;
+  }
+  unbindLost(arrays: BoundArrays): void {
+    const { isBound, lengths } = arrays;
+    const data = arrays.data as readonly HostArray[];
+    const grads = arrays.grads as readonly (HostArray | null)[];
+    for (let i = 0; i < lengths.length; ++i) {
+      const length = lengths[i]!;
+      const grad = grads[i]!;
+      if (isBound[i] && (data[i]!.length !== length || (grad !== null && grad.length !== length)))
+        arrays.unbind(i);
+    }
   }
   checkData(data: unknown, { dtype, length, name }: Identity): void {
     checkData(data, dtype, length, name);

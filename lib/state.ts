@@ -1,9 +1,10 @@
-import type { Bindings, Slot } from './bindings';
+import type { Bindings } from './bindings';
 import { recordOf } from './formats';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Stepper } from './native';
 import type { StateView } from './placement';
+import type { Slot } from './slot';
 import { checkStateDict, type StateDict, type TensorState } from './state-dict';
 import type { StepSettings } from './step-settings';
 import { onlyKnown } from './validate';

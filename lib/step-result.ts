@@ -1,6 +1,9 @@
-import type { Slot } from './bindings';
+import type { Bindings } from './bindings';
 import { isCudaTensor } from './cuda/tensor';
 import { firstNotFinite, type HostArray } from './dtypes';
+import type { Stepper } from './native';
+import type { TensorArray } from './placement';
+import type { Slot } from './slot';
 import type { StepSettings } from './step-settings';
 
 /** What a step did. Of a step on a GPU, reading waits for it where that is not yet known. */
@@ -35,8 +38,11 @@ export interface TensorDiagnostics {
 
 const numbersATensor = 5;
 
-function diagnosticsOf(slots: readonly Slot[], reports: Float64Array): StepResult['tensors'] {
-  const took = slots.filter(({ grad }) => grad !== null);
+/** Of the tensors that took part in a step, from what native code reports of them. */
+export function diagnosticsOf(
+  took: readonly Slot[],
+  reports: Float64Array,
+): NonNullable<StepResult['tensors']> {
   return Object.fromEntries(
     took.map(({ name }, i) => {
       const at = i * numbersATensor;
@@ -61,15 +67,15 @@ function diagnosticsOf(slots: readonly Slot[], reports: Float64Array): StepResul
 export function resultOf(
   { applied, gradNorm, badTensor, diagnostics }: StepSettings,
   step: number,
-  slots: readonly Slot[],
-  reports: () => Float64Array,
+  bindings: Bindings,
+  stepper: Stepper,
 ): StepResult {
-  const tensors = applied && diagnostics ? diagnosticsOf(slots, reports()) : undefined;
+  const tensors = applied && diagnostics ? diagnosticsOf(bindings.withGrad(), stepper.reports()) : undefined;
   return {
     applied,
     step,
     ...(gradNorm === undefined ? {} : { gradNorm }),
-    ...(badTensor === undefined ? {} : { nonFinite: slots[badTensor]!.name }),
+    ...(badTensor === undefined ? {} : { nonFinite: bindings.slots[badTensor]!.name }),
     ...(tensors && { tensors }),
   };
 }
@@ -99,7 +105,7 @@ export function lazyResult(
 }
 
 /** The error of a step that was to throw for a bad gradient. */
-export function badGradient({ name, grad, gradDType }: Slot): RangeError {
+export function badGradient({ name, gradDType }: Slot, grad: TensorArray | null): RangeError {
   const array = isCudaTensor(grad) ? (grad.download() as HostArray) : grad;
   const received = (array && firstNotFinite(array, gradDType)) ?? 'overflow when it is unscaled';
   return new RangeError(

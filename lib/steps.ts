@@ -1,10 +1,10 @@
-import type { Bindings, Slot } from './bindings';
+import type { Bindings } from './bindings';
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Stepper } from './native';
 import type { Plan } from './plan';
 import { noMemory } from './state';
-import { badGradient, lazyResult, resultOf, type StepResult } from './step-result';
+import { badGradient, diagnosticsOf, lazyResult, resultOf, type StepResult } from './step-result';
 import type { StepSettings } from './step-settings';
 
 /** Rows of hyper-parameters that are computed ahead for a device that counts steps itself. */
@@ -139,7 +139,6 @@ export class Steps {
     const { settings, stepper, bindings } = this;
     if (settings.bytesWanted > 0) throw noMemory(settings.bytesWanted, this.className);
     const { pending: serial } = settings;
-    const reports = (): Float64Array => stepper.reports();
     if (serial > 0) {
       const step: Pending = { serial, ahead, result: undefined };
       this.#last = serial;
@@ -152,11 +151,14 @@ export class Steps {
     if (settings.applied) {
       this.#applied(ahead);
     } else {
-      if (settings.nonFinite === 'throw') throw badGradient(bindings.slots[settings.badTensor!]!);
+      if (settings.nonFinite === 'throw') {
+        const slot = bindings.slots[settings.badTensor!]!;
+        throw badGradient(slot, bindings.gradOf(slot));
+      }
       ++this.#skipped;
     }
     if (this.isBehind && settings.diagnostics && settings.applied) return this.#lazy(undefined);
-    return resultOf(settings, this.#taken, bindings.slots, reports);
+    return resultOf(settings, this.#taken, bindings, stepper);
   }
 
   #applied(ahead: Ahead | undefined): void {
@@ -167,7 +169,7 @@ export class Steps {
   /** A result that is read when it is looked at; `step`: what has to be known first. */
   #lazy(step: Pending | undefined): StepResult {
     const { settings, stepper } = this;
-    const slots = settings.diagnostics ? this.#took() : this.bindings.slots;
+    const took = settings.diagnostics ? this.bindings.withGrad() : [];
     const taken = this.#taken;
     const known = step && this.#maySkip ? {} : { applied: true as const, step: taken };
     let result: StepResult | undefined;
@@ -176,10 +178,10 @@ export class Steps {
       if (step) this.#until(step.serial);
       const base = step?.result ?? { applied: true, step: taken };
       if (!settings.diagnostics || !base.applied) return (result = base);
-      const { tensors } = resultOf(settings, taken, slots, () => stepper.reports());
-      const squares = Object.values(tensors ?? {}).map(({ gradNorm }) => gradNorm ** 2);
+      const tensors = diagnosticsOf(took, stepper.reports());
+      const squares = Object.values(tensors).map(({ gradNorm }) => gradNorm ** 2);
       const gradNorm = base.gradNorm ?? Math.sqrt(squares.reduce((sum, one) => sum + one, 0));
-      return (result = { ...base, gradNorm, ...(tensors && { tensors }) });
+      return (result = { ...base, gradNorm, tensors });
     };
     if (settings.diagnostics) {
       const read = (): void => {
@@ -189,11 +191,6 @@ export class Steps {
       this.#readReports = read;
     }
     return lazyResult(known, wait);
-  }
-
-  /** The tensors as they are now: which have a gradient is asked when reports are read. */
-  #took(): readonly Slot[] {
-    return this.bindings.slots.filter(({ grad }) => grad !== null).map((slot) => ({ ...slot }));
   }
 
   /** Waits for all steps that are pending. */

@@ -20,11 +20,18 @@ function findCompiler() {
 
 function build(tsc) {
   fs.rmSync(dist, { recursive: true, force: true });
-  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.json'], {
-    cwd: root,
-    stdio: 'inherit',
-  });
-  if (status !== 0) return status ?? 1;
+  // Comments belong into the types, where editors show them, and would be a fifth of the JavaScript: two runs.
+  const runs = [
+    ['--emitDeclarationOnly'],
+    ['--noCheck', '--declaration', 'false', '--declarationMap', 'false', '--removeComments'],
+  ];
+  for (const flags of runs) {
+    const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.json', ...flags], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+    if (status !== 0) return status ?? 1;
+  }
 
   const reexport = "export * from './index.js';\n";
   fs.writeFileSync(path.join(dist, 'index.mjs'), reexport);

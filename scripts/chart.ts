@@ -3,16 +3,13 @@
  * and `out/loss.png`. Everything comes from npm packages, the fonts too, so the picture is the same on a machine
  * that has no fonts or display.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { Resvg } from '@resvg/resvg-js';
 import * as vega from 'vega';
 import * as vegaLite from 'vega-lite';
+import { formats, writePicture } from '../lib/cli/picture/files';
 
 export type ChartSpec = vegaLite.TopLevelSpec;
 
-const FONT = 'DejaVu Sans';
-const FONTS = `${FONT}, Verdana, Arial, sans-serif`;
+const FONTS = 'DejaVu Sans, Verdana, Arial, sans-serif';
 const INK = '#262626';
 const FAINT = '#e4e4e4';
 
@@ -53,13 +50,6 @@ const THEME: NonNullable<ChartSpec['config']> = {
   view: { stroke: null },
 };
 
-function fontFiles(): string[] {
-  const fonts = path.join(path.dirname(require.resolve('dejavu-fonts-ttf/package.json')), 'ttf');
-  return ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf', 'DejaVuSansMono.ttf'].map((file) =>
-    path.join(fonts, file),
-  );
-}
-
 /** The chart as the text of an SVG file. */
 export async function renderSvg(spec: ChartSpec): Promise<string> {
   const config = vega.mergeConfig(THEME as vega.Config, (spec.config ?? {}) as vega.Config);
@@ -75,20 +65,7 @@ export async function renderSvg(spec: ChartSpec): Promise<string> {
   }
 }
 
-/** An SVG text as the bytes of a PNG file, `scale` pixels to one unit. */
-export function renderPng(svg: string, scale = 2): Buffer {
-  const image = new Resvg(svg, {
-    background: 'white',
-    fitTo: { mode: 'zoom', value: scale },
-    font: { fontFiles: fontFiles(), loadSystemFonts: false, defaultFontFamily: FONT, sansSerifFamily: FONT },
-  });
-  return image.render().asPng();
-}
-
 /** Writes `<pathWithoutExtension>.svg` and `.png`; the folder is made when it is missing. */
 export async function writeChart(spec: ChartSpec, pathWithoutExtension: string): Promise<void> {
-  const svg = await renderSvg(spec);
-  await mkdir(path.dirname(path.resolve(pathWithoutExtension)), { recursive: true });
-  await writeFile(`${pathWithoutExtension}.svg`, svg);
-  await writeFile(`${pathWithoutExtension}.png`, renderPng(svg));
+  writePicture(await renderSvg(spec), pathWithoutExtension, formats);
 }

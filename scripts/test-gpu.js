@@ -1,7 +1,8 @@
 'use strict';
 
 // Proves the CUDA backend on the first GPU: npm run test:gpu, see docs/gpu.md.
-//   node scripts/test-gpu.js [--only kernels,suites,sanitizers] [--budget seconds] [--out file.json] [--stand-in]
+//   node scripts/test-gpu.js [--only kernels,suites,sanitizers] [--tools memcheck,...] [--budget seconds]
+//     [--out file.json] [--stand-in]
 //
 // kernels: every kernel on small tensors; with a graph, without, and on the CPU. suites: jest's tests of CUDA memory.
 // sanitizers: compute-sanitizer's four tools over the kernels. Without a GPU it says so and ends well.
@@ -13,7 +14,7 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { commit } = require('./commit');
 const { cudaHere, jestArguments, program, root, runCommand } = require('./gpu/programs');
-const { sanitize } = require('./gpu/sanitize');
+const { sanitize, toolNames } = require('./gpu/sanitize');
 
 const started = Date.now();
 const tell = (text) => console.log(text);
@@ -52,25 +53,30 @@ function suites({ left }) {
 
 const parts = { kernels, suites, sanitizers: sanitize };
 
+/** The words of an option that names some of a list. */
+function listed(value, option, known) {
+  const words = value.split(',').map((word) => word.trim());
+  const unknown = words.find((word) => !known.includes(word));
+  if (unknown === undefined) return words;
+  throw new RangeError(`Expected ${option} to name some of ${known.join(', ')} but received "${unknown}".`);
+}
+
 function readOptions() {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', default: Object.keys(parts).join() },
+      tools: { type: 'string', default: toolNames.join() },
       budget: { type: 'string', default: '540' },
       out: { type: 'string' },
       'stand-in': { type: 'boolean', default: false },
     },
   });
-  const only = values.only.split(',').map((word) => word.trim());
-  const unknown = only.find((word) => !(word in parts));
-  if (unknown !== undefined)
-    throw new RangeError(
-      `Expected --only to name some of ${Object.keys(parts).join(', ')} but received "${unknown}".`,
-    );
+  const only = listed(values.only, '--only', Object.keys(parts));
+  const tools = listed(values.tools, '--tools', toolNames);
   const budget = Number(values.budget);
   if (!(budget > 0))
     throw new RangeError(`Expected --budget to be seconds above 0 but received "${values.budget}".`);
-  return { only, budget, out: values.out, standIn: values['stand-in'] };
+  return { only, tools, budget, out: values.out, standIn: values['stand-in'] };
 }
 
 /** Why nothing can be tested; undefined where it can. */
@@ -81,13 +87,13 @@ function refusal({ available, reason, devices }, standIn) {
   return standIn && !played ? '--stand-in was asked for, but the CUDA addon drives a GPU' : undefined;
 }
 
-function runPart(name, left, standIn) {
+function runPart(name, left, { standIn, tools }) {
   if (left() < 5) return { name, passed: 0, failed: 0, reason: 'the time is used up', seconds: 0 };
   if (name === 'sanitizers' && standIn)
     return { name, passed: 0, failed: 0, reason: 'the stand-in has no GPU to watch', seconds: 0 };
   tell(`\n=== ${name}`);
   const begun = Date.now();
-  const result = parts[name]({ left, tell });
+  const result = parts[name]({ left, tell, names: tools });
   return { name, ...result, seconds: (Date.now() - begun) / 1000 };
 }
 
@@ -115,7 +121,7 @@ function main() {
   const left = () => options.budget - (Date.now() - started) / 1000;
   const results = [];
   for (const name of options.only) {
-    const result = runPart(name, left, options.standIn);
+    const result = runPart(name, left, options);
     if (result.output) tell(result.output.trimEnd());
     const why = result.reason ? `; skipped: ${result.reason}` : '';
     tell(`${name}: ${result.passed} passed, ${result.failed} failed, ${result.seconds.toFixed(1)} s${why}`);

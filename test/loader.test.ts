@@ -97,69 +97,18 @@ describe('backends()', () => {
   });
 });
 
-describe('a package', () => {
+describe('a package without a binary', () => {
   const directory = packageTree();
-  const cli = path.join('dist', 'cli', 'main.js');
-  const doctor = (args: string[], env: NodeJS.ProcessEnv = {}) =>
-    runNode([cli, ...args], directory, { FUSED_OPTIM_CUDA_ADDON: '', ...env });
-
-  test('prints with doctor what backends() says', () => {
-    const { status, output } = doctor(['doctor'], { FUSED_OPTIM_THREADS: '3' });
-    expect(status).toBe(0);
-    expect(output).toMatch(new RegExp(`^cpu kernels +${widestIsa}: the widest`, 'm'));
-    expect(output).toMatch(/^threads +3: FUSED_OPTIM_THREADS=3$/m);
-    expect(output).toMatch(/^binary +.*fused_optim\.node$/m);
-    expect(output).toMatch(/^cuda +.*CUDA/m);
+  const bare = scratchDirectory();
+  beforeAll(() => {
+    fs.cpSync(path.join(directory, 'dist'), path.join(bare, 'dist'), { recursive: true });
+    fs.copyFileSync(path.join(directory, 'package.json'), path.join(bare, 'package.json'));
+    fs.symlinkSync(path.join(root, 'node_modules'), path.join(bare, 'node_modules'), 'dir');
   });
 
-  test('prints the same as JSON', () => {
-    const { status, output } = doctor(['doctor', '--json'], { FUSED_OPTIM_ISA: 'scalar' });
-    expect(status).toBe(0);
-    expect(JSON.parse(output)).toMatchObject({
-      node: process.version,
-      cpu: { isa: 'scalar', reason: 'FUSED_OPTIM_ISA=scalar' },
-      cuda: { available: false },
-    });
-  });
-
-  test('has a doctor who knows when nothing can run', () => {
-    const { status, output } = doctor(['doctor'], { FUSED_OPTIM_ISA: 'mmx' });
-    expect({ status, output }).toEqual({
-      status: 1,
-      output: expect.stringMatching(/received "mmx"/) as unknown,
-    });
-  });
-
-  test.each([
-    [[], 'Expected the command doctor but received nothing.'],
-    [['nurse'], 'Expected the command doctor but received "nurse".'],
-    [['doctor', 'twice'], 'Expected the command doctor but received "doctor twice".'],
-    [['doctor', '--jsn'], "Unknown option '--jsn'"],
-  ])('does not know the command %j', (args, message) => {
-    const { status, output } = doctor(args);
-    expect(status).toBe(2);
-    expect(output.startsWith(message)).toBe(true);
-    expect(output).toContain('Usage: fused-optim doctor [--json]');
-  });
-
-  test('explains itself with --help', () => {
-    expect(doctor(['--help'])).toEqual({
-      status: 0,
-      output: expect.stringMatching(/^Usage: fused-optim doctor/) as unknown,
-    });
-  });
-
-  describe('without a binary', () => {
-    const bare = scratchDirectory();
-    beforeAll(() => {
-      fs.cpSync(path.join(directory, 'dist'), path.join(bare, 'dist'), { recursive: true });
-      fs.copyFileSync(path.join(directory, 'package.json'), path.join(bare, 'package.json'));
-      fs.symlinkSync(path.join(root, 'node_modules'), path.join(bare, 'node_modules'), 'dir');
-    });
-
-    test('can be imported, and says at the first use what is missing', () => {
-      writeFiles(bare, {
-        'use.mjs': `
+  test('can be imported, and says at the first use what is missing', () => {
+    writeFiles(bare, {
+      'use.mjs': `
           import { AdamW, backends } from 'fused-optim';
           console.log(JSON.stringify(backends().cpu));
           try {
@@ -167,22 +116,14 @@ describe('a package', () => {
           } catch (error) {
             console.log(JSON.stringify(error.message));
           }`,
-      });
-      const { status, output } = runNode(['use.mjs'], bare);
-      expect({ status, output }).toMatchObject({ status: 0 });
-      const [cpu, message] = output
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line) as unknown);
-      expect(cpu).toMatchObject({ isa: null, reason: message, binary: null, threads: 0 });
-      for (const file of candidates(bare)) expect(message).toContain(`  ${file}: no such file`);
     });
-
-    test('has a doctor who says so', () => {
-      const { status, output } = runNode([cli, 'doctor'], bare);
-      expect(status).toBe(1);
-      expect(output).toMatch(/^binary +none$/m);
-      expect(output).toContain('found no native binary');
-    });
+    const { status, output } = runNode(['use.mjs'], bare);
+    expect({ status, output }).toMatchObject({ status: 0 });
+    const [cpu, message] = output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown);
+    expect(cpu).toMatchObject({ isa: null, reason: message, binary: null, threads: 0 });
+    for (const file of candidates(bare)) expect(message).toContain(`  ${file}: no such file`);
   });
 });

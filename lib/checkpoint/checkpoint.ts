@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { StateDict } from '../state-dict';
 import { describe, expectedType } from '../validate';
-import { dtypeOf, elementBytes, elementsOf, stateDtypeOf } from './dtypes';
+import { dtypeOf, elementsOf, stateDtypeOf } from './dtypes';
 import type { SafetensorsDType, TensorArray } from './dtypes';
-import type { Refuse, TensorInfo } from './header';
+import type { Placed, Refuse, TensorInfo } from './header';
 import { fromPlain, toPlain } from './json';
 import { readSafetensors, readSafetensorsHeader, refusal, writeSafetensors } from './safetensors';
 import type { SafeTensor } from './safetensors';
@@ -65,7 +65,7 @@ export async function writeStateDict(file: string, dict: StateDict): Promise<voi
 /** Rebuilds a dict from metadata; `load` gives the array, or what stands for it, under each key. */
 function decode(
   metadata: Readonly<Record<string, string>>,
-  load: (key: string) => TensorArray,
+  load: (key: string) => unknown,
   refuse: Refuse,
 ): Readonly<Record<string, unknown>> {
   if (metadata.format !== 'fused-optim') return refuse('its metadata is not that of one');
@@ -88,21 +88,37 @@ function decode(
   );
 }
 
+/** The metadata must name every tensor of the file once. */
+function takeEachOnce<T>(
+  tensors: Iterable<readonly [string, T]>,
+  refuse: Refuse,
+): { readonly take: (key: string) => T; readonly checkEmpty: () => void } {
+  const all = new Map(tensors);
+  const left = new Set(all.keys());
+  return {
+    take: (key) => {
+      if (!left.delete(key)) refuse(`${describe(key)} is ${all.has(key) ? 'used twice' : 'not'} in it`);
+      return all.get(key)!;
+    },
+    checkEmpty: () => {
+      for (const key of left) refuse(`its metadata does not say what ${describe(key)} is`);
+    },
+  };
+}
+
 /** Reads a state dict that `writeStateDict` wrote; an optimizer's `loadStateDict` checks what is in it. */
 export async function readStateDict(file: string): Promise<StateDict> {
   const { tensors, metadata } = await readSafetensors(file);
   const refuse = refusal(file, 'a checkpoint of fused-optim');
-  const left = new Map(tensors);
+  const left = takeEachOnce(tensors, refuse);
   const load = (key: string): TensorArray => {
-    const tensor = left.get(key);
-    if (!tensor) return refuse(`${describe(key)} is ${tensors.has(key) ? 'used twice' : 'not'} in it`);
+    const tensor = left.take(key);
     if (tensor.dtype !== 'BF16' && dtypeOf(tensor.data) !== tensor.dtype)
       return refuse(`${describe(key)} has the dtype ${tensor.dtype}, which states do not have`);
-    left.delete(key);
     return tensor.data;
   };
   const dict = decode(metadata, load, refuse);
-  for (const key of left.keys()) refuse(`its metadata does not say what ${describe(key)} is`);
+  left.checkEmpty();
   checkPlaces(dict, tensors, refuse);
   return dict as unknown as StateDict;
 }
@@ -158,28 +174,45 @@ export interface CheckpointInfo {
   readonly tensors: Readonly<Record<string, TensorInfo & { readonly bytes: number }>>;
 }
 
+/** What stands for an array when only the header is read. */
+export class TensorReference {
+  constructor(readonly tensor: Placed) {}
+}
+
+/** A checkpoint but for its numbers: what it says of itself, and its state dict with references where arrays would be. */
+export async function readCheckpointHeader(file: string): Promise<{
+  readonly info: CheckpointInfo;
+  readonly fields: Readonly<Record<string, unknown>>;
+}> {
+  const { tensors, metadata } = await readSafetensorsHeader(file);
+  const refuse = refusal(file, 'a checkpoint of fused-optim');
+  const left = takeEachOnce(
+    tensors.map((tensor) => [tensor.name, new TensorReference(tensor)]),
+    refuse,
+  );
+  const fields = decode(metadata, left.take, refuse);
+  left.checkEmpty();
+  const { algorithm, step, state, paramGroups } = fields;
+  if (typeof algorithm !== 'string' || typeof step !== 'number' || !Array.isArray(paramGroups))
+    return refuse('its metadata lacks the class, the step or the groups');
+  if (!isObject(state) || Array.isArray(state)) return refuse('its metadata lacks the states');
+  const info = {
+    library: metadata.library ?? '',
+    algorithm,
+    step,
+    paramGroups: paramGroups as unknown as StateDict['paramGroups'],
+    tensors: Object.fromEntries(
+      tensors.map(({ name, dtype, shape, begin, end }) => [name, { dtype, shape, bytes: end - begin }]),
+    ),
+  };
+  return { info, fields };
+}
+
 /**
  * Reads what a checkpoint holds without reading its tensors.
  *
  * @throws the errors of {@link Optimizer.load} about the file itself
  */
 export async function readCheckpointInfo(file: string): Promise<CheckpointInfo> {
-  const { tensors, metadata } = await readSafetensorsHeader(file);
-  const refuse = refusal(file, 'a checkpoint of fused-optim');
-  const none = new Uint8Array(0);
-  const { algorithm, step, paramGroups } = decode(metadata, () => none, refuse);
-  if (typeof algorithm !== 'string' || typeof step !== 'number' || !Array.isArray(paramGroups))
-    return refuse('its metadata lacks the class, the step or the groups');
-  return {
-    library: metadata.library ?? '',
-    algorithm,
-    step,
-    paramGroups: paramGroups as unknown as StateDict['paramGroups'],
-    tensors: Object.fromEntries(
-      tensors.map(({ name, dtype, shape }) => [
-        name,
-        { dtype, shape, bytes: elementsOf(shape) * elementBytes(dtype) },
-      ]),
-    ),
-  };
+  return (await readCheckpointHeader(file)).info;
 }

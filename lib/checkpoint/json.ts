@@ -4,7 +4,6 @@
  * `{"$entries": [[name, value], …]}` an object that has such a name itself.
  */
 import { describe, expectedType } from '../validate';
-import type { TensorArray } from './dtypes';
 
 const values: ReadonlyMap<string, number | undefined> = new Map([
   ['NaN', NaN],
@@ -51,7 +50,7 @@ export function toPlain(value: unknown, path: readonly string[], store: Store): 
 /** The data that `toPlain` was given. `load` finds an array by its key; `refuse` throws for what is malformed. */
 export function fromPlain(
   value: unknown,
-  load: (key: string) => TensorArray,
+  load: (key: string) => unknown,
   refuse: (reason: string) => never,
   depth = 0,
 ): unknown {

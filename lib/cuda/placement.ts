@@ -1,3 +1,4 @@
+import type { BoundArrays } from '../bound-arrays';
 import { supportOf, unsupported, either, type DType, type StateArray } from '../dtypes';
 import type { FieldKind, StateField } from '../formats';
 import { nativeCuda, type NativeView, type Stepper } from '../native';
@@ -8,7 +9,7 @@ import { usable } from './device';
 import type { CudaArray, CudaDType } from './dtypes';
 import type { NativeMemory } from './native';
 import { CudaStream, defaultStream, liveStream, makeStream } from './stream';
-import { CudaTensor, isCudaTensor, memoryOf } from './tensor';
+import { CudaTensor, isCudaTensor, memoryOf, tensorsFreed } from './tensor';
 
 /** What the arrays of states hold, as tensors do: a remainder is 16 bits like bfloat16. */
 const dtypes: Readonly<Record<FieldKind, CudaDType>> = {
@@ -22,6 +23,8 @@ const dtypes: Readonly<Record<FieldKind, CudaDType>> = {
 /** Tensors in the memory of one GPU, and the stream their optimizer works in. */
 export class CudaPlacement implements Placement {
   readonly stream: CudaStream;
+  /** Tensors that had been freed when the bound ones were last looked at. */
+  #freed = 0;
 
   constructor(
     readonly device: number,
@@ -48,6 +51,17 @@ export class CudaPlacement implements Placement {
 
   intact(tensor: CudaTensor): boolean {
     return !tensor.freed;
+  }
+
+  unbindLost(arrays: BoundArrays): void {
+    const count = tensorsFreed();
+    if (count === this.#freed) return;
+    this.#freed = count;
+    const { isBound } = arrays;
+    const data = arrays.data as readonly CudaTensor[];
+    const grads = arrays.grads as readonly (CudaTensor | null)[];
+    for (let i = 0; i < isBound.length; ++i)
+      if (isBound[i] && (data[i]!.freed || grads[i]?.freed)) arrays.unbind(i);
   }
 
   checkData(data: unknown, { dtype, name, length }: Identity): void {

@@ -26,6 +26,7 @@ interface Init {
 
 let inside: (tensor: CudaTensor) => NativeMemory | undefined;
 let isTensor: (value: object) => value is CudaTensor;
+let freed = 0;
 
 /** The source of this function is what `structuredClone` and `postMessage` show, in Node versions without better words. */
 function stays() {
@@ -138,6 +139,7 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
 
   /** Frees its memory once everything that is queued by now is done; waits for nothing. May be called twice. */
   free(): void {
+    if (this.#memory) ++freed;
     this.#memory?.free();
     this.#memory = undefined;
     this.#owner = undefined;
@@ -163,6 +165,9 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
     return [memoryOf(this, what), streamFor(stream, this.device, what)] as const;
   }
 }
+
+/** How many have been freed so far: as long as it stays the same, those that had memory have it. */
+export const tensorsFreed = (): number => freed;
 
 /** True for a CUDA tensor of this copy of the package, freed or not. */
 export function isCudaTensor(value: unknown): value is CudaTensor {

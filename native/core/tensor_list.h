@@ -112,8 +112,9 @@ template <class Uses, class Fill>
 bool TensorList::ensure_states(Uses uses, Fill fill, size_t* bytes_wanted) {
   // All tensors' first states come first, then all their second ones: a step over many small tensors then
   // reads few long streams. A few cache lines between these keep streams of equal length off the same cache
-  // sets.
-  constexpr size_t kSkew = 5 * kStateAlign;
+  // sets. A GPU reads 128 bytes at a time: where states began between two such lines, steps took up to a third
+  // longer.
+  constexpr size_t kLine = 128, kSkew = 5 * kLine;
   *bytes_wanted = 0;
   unsigned any = 0;  // in nearly every step there is none
   for (const Tensor& tensor : tensors_) any |= uses(tensor) & ~tensor.states;
@@ -125,7 +126,7 @@ bool TensorList::ensure_states(Uses uses, Fill fill, size_t* bytes_wanted) {
     for (size_t i = 0; i < tensors_.size(); ++i) {
       if (!((uses(tensors_[i]) & ~tensors_[i].states) >> k & 1)) continue;
       missing.push_back({int(i), k, bytes});
-      bytes += padded(tensors_[i].bytes_of(k));
+      bytes += (tensors_[i].bytes_of(k) + kLine - 1) / kLine * kLine;
     }
     if (missing.size() > before) bytes += kSkew;
   }

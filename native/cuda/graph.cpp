@@ -19,7 +19,7 @@ bool CudaStepper::run_graph(const StepSettings& settings) {
     warm_ = builds_;
     return false;
   }
-  const GraphKey key{float(settings.max_grad_norm), uint32_t(settings.non_finite), builds_};
+  const GraphKey key{settings.max_grad_norm, uint32_t(settings.non_finite), builds_};
   if (!graph_ || !(graph_key_ == key)) {
     drop_graph();
     const Reclaimer::Pause pause(Reclaimer::of(device_));

@@ -13,10 +13,12 @@ namespace fo::cuda {
 enum class Flavor : uint8_t {
   kPlain,    // everything float32
   kMixed,    // any of the 16-bit formats
+  kWide,     // of these: float32 weights and states. Passes but the update are those of kMixed
+  kBf16,     // and everything bfloat16, likewise
   kDouble,   // everything float64
   kBlocks8,  // 8-bit states
 };
-constexpr int kFlavors = 4;
+constexpr int kFlavors = 6;
 
 Flavor flavor_of(Format format);
 
@@ -65,19 +67,23 @@ struct PassArgs {
   const TensorRow* tensors;
   const Chunk* chunks;
   uint32_t chunk_count;
+  uint32_t halvings;  // of chunks, to the pieces that blocks of an update take; 0 where sums are taken
   uint32_t last;      // this launch ends the step: writes the outcome and moves the clocks on
   const Slot* slots;  // null: inline_slots
 
   // Sums of a class's first pass, kMaxSums for each of its chunks; an observing update writes its own.
-  // Floats; doubles of kDouble. The squares' launch writes one float a chunk.
+  // Floats; doubles of kDouble. The squares' launch writes one float a chunk and, where asked for, one double
+  // to `observed`.
   void* partials;
   void* observed;  // null: none asked for
 
   // Squares of all gradients of the step, a float a chunk, in the order of tensors; null: not measured.
   const float* grad_partials;
+  const double* grad_partials64;  // the same; null where no tensor is float64
   const Chunk* grad_chunks;
   uint32_t grad_chunk_count;
-  float max_norm;          // 0: none
+  float max_norm;  // 0: none
+  double max_norm64;
   uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
   const float* found_inf;  // the caller's own flag on the device; null: none
 

@@ -7,7 +7,10 @@ namespace fo::cuda {
 
 void CudaStepper::launch(const Kernel* kernel, uint32_t work, const void* args) {
   const int most = device_.properties().multiprocessors * kernel->blocks_per_multiprocessor;
-  device_.launch(*kernel, std::max(1, int(std::min<uint64_t>(work, uint64_t(most)))), args, stream_->handle);
+  launch_blocks(kernel, std::min(work, uint32_t(most)), args);
+}
+void CudaStepper::launch_blocks(const Kernel* kernel, uint32_t blocks, const void* args) {
+  device_.launch(*kernel, std::max(1, int(blocks)), args, stream_->handle);
 }
 
 // What the arguments of all launches over these tables have in common.
@@ -27,6 +30,7 @@ void CudaStepper::set_arguments(const StepSettings&) {
   }
   if (facts_.measures) {
     args_.grad_partials = at<float>(layout_.grad_partials);
+    if (doubles_) args_.grad_partials64 = at<double>(layout_.grad_partials64);
     args_.grad_chunks = at<Chunk>(layout_.chunks);
     args_.grad_chunk_count = uint32_t(chunks_.size());
     args_.outcomes = outcomes_.ring();
@@ -46,6 +50,7 @@ void CudaStepper::reserve_muon(const StepSettings& settings) {
 
 void CudaStepper::run_passes(const StepSettings& settings) {
   args_.max_norm = float(settings.max_grad_norm);
+  args_.max_norm64 = settings.max_grad_norm;
   args_.policy = uint32_t(settings.non_finite);
   args_.serial = serial_;
   args_.last = 0;
@@ -63,6 +68,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     squares.chunks = args_.grad_chunks;
     squares.chunk_count = args_.grad_chunk_count;
     squares.partials = at<char>(layout_.grad_partials);
+    squares.observed = doubles_ ? at<char>(layout_.grad_partials64) : nullptr;
     if (facts_.device_counts) {
       squares.rows = at<double>(layout_.hypers);
       squares.shapes = shapes;
@@ -92,8 +98,16 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     if (c.chunks == 0 && !args_.last) continue;
     const bool observe = facts_.diagnostics || (c.syncs && may_sync(c, settings));
     args_.observed = facts_.diagnostics ? at<char>(c.observed) : nullptr;
-    launch(observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor),
-           c.chunks, &args_);
+    if (observe || c.norm || facts_.measures) {
+      launch(observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor),
+             c.chunks, &args_);
+      continue;
+    }
+    // Blocks that come and go share memory more evenly than those that stay; but where each begins with sums,
+    // only few may.
+    args_.halvings = c.halvings;
+    launch_blocks(update_kernel(c.rule, c.mode, c.flavor), c.chunks << c.halvings, &args_);
+    args_.halvings = 0;
   }
   if (must_end && classes_.empty()) {
     // Any kernel over no chunks ends a step.

@@ -44,6 +44,7 @@ class CudaStepper : public StepperBase {
     Flavor flavor;
     bool norm, syncs;
     uint32_t first_chunk = 0, chunks = 0;  // in the list by class
+    uint32_t halvings = 0;                 // of chunks, where blocks of an update may take less
     size_t partials = 0, observed = 0;     // where its sums lie in the tables
   };
   // The step counts of tensors that share group, history and precision, and their slots: several for Muon,
@@ -64,7 +65,7 @@ class CudaStepper : public StepperBase {
   // Places in the memory of the tables.
   struct Layout {
     size_t rows, chunks, class_chunks, first_rows, shapes, clocks, control, uploaded;
-    size_t hypers, slots, means, grad_partials, sums, bytes;
+    size_t hypers, slots, means, grad_partials, grad_partials64, sums, bytes;
   };
 
   // tables.cpp
@@ -95,7 +96,8 @@ class CudaStepper : public StepperBase {
   void reserve_muon(const StepSettings& settings);
   void run_passes(const StepSettings& settings);
   bool may_sync(const Class& c, const StepSettings& settings) const;
-  void launch(const Kernel* kernel, uint32_t work, const void* args);
+  void launch(const Kernel* kernel, uint32_t work, const void* args);  // on a grid that fills the device
+  void launch_blocks(const Kernel* kernel, uint32_t blocks, const void* args);
 
   // graph.cpp
   bool run_graph(const StepSettings& settings);
@@ -140,7 +142,7 @@ class CudaStepper : public StepperBase {
   std::deque<std::pair<uint64_t, std::vector<int>>> earlier_;
   GraphHandle graph_ = nullptr;
   struct GraphKey {
-    float max_norm;
+    double max_norm;
     uint32_t policy;
     uint64_t build;
     bool operator==(const GraphKey& o) const {

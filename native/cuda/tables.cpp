@@ -15,6 +15,11 @@ namespace {
 constexpr size_t kAlign = 256;
 constexpr uint32_t chunks_of(uint64_t length) { return uint32_t((length + kChunk - 1) / kChunk); }
 
+// Small pieces leave no block waiting at the end, and cost a beginning each. What was fastest on an H200.
+constexpr uint32_t halvings_of(Flavor flavor) {
+  return flavor == Flavor::kPlain ? 2 : flavor == Flavor::kWide || flavor == Flavor::kDouble ? 1 : 0;
+}
+
 template <class T>
 void put(std::vector<char>* image, size_t place, const std::vector<T>& list) {
   if (!list.empty()) std::memcpy(image->data() + place, list.data(), list.size() * sizeof(T));
@@ -173,11 +178,15 @@ void CudaStepper::classify(const std::vector<int>& tensors) {
   }
   for (size_t i = 0; i < classes_.size(); ++i) {
     classes_[i].first_chunk = uint32_t(class_chunks_.size());
+    uint64_t elements = 0;
     for (const uint32_t row : members[i]) {
+      elements += rows_[row].length;
       rows_[row].first_chunk = uint32_t(class_chunks_.size()) - classes_[i].first_chunk;
       for (uint32_t k = 0; k < rows_[row].chunks; ++k) class_chunks_.push_back({row, k});
     }
     classes_[i].chunks = uint32_t(class_chunks_.size()) - classes_[i].first_chunk;
+    const bool has_small = elements < uint64_t(classes_[i].chunks) * kChunk / 2;  // pieces would be empty
+    classes_[i].halvings = has_small ? 0 : halvings_of(classes_[i].flavor);
   }
 }
 
@@ -200,6 +209,7 @@ void CudaStepper::lay_out() {
   layout_.slots = take(slots_ * sizeof(Slot));
   layout_.means = take(first_rows_.back() * sizeof(double));
   layout_.grad_partials = take(facts_.measures ? chunks_.size() * sizeof(float) : 0);
+  layout_.grad_partials64 = take(facts_.measures && doubles_ ? chunks_.size() * sizeof(double) : 0);
   layout_.sums = place;
   for (Class& c : classes_) {
     const size_t sums = size_t(c.chunks) * kMaxSums * sizeof(double);

@@ -2,6 +2,8 @@
 // One lane of a GPU: what a thread computes an element in. The same bits as scalar.h; as host code too, so
 // that kernels run without a GPU.
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 
 #include "portable.h"
 
@@ -51,6 +53,80 @@ struct Lane {
 
 using V = Lane<float>;
 using VD = Lane<double>;
+
+FO_FN uint32_t magnitude_of(float x) {
+  uint32_t u;
+  std::memcpy(&u, &x, sizeof u);
+  return u & 0x7fffffff;
+}
+
+// What comes out of an operation, and whether it may be wrong.
+struct Guess {
+  float x;
+  bool bad;
+};
+
+// The steps that the compiler's own division and square root begin with. Where exponents leave room for what
+// lies between them, they end in the number that is rounded once; elsewhere the compiler calls a longer way,
+// and its branch keeps the elements of a thread from being computed at the same time.
+FO_FN Guess guess_quotient(float a, float b) {
+  const uint32_t above = magnitude_of(a), below = magnitude_of(b);
+  const bool zero = above == 0;
+  // |a| from 2^-100 to 2^86, or 0; |b| from 2^-40 to 2^24
+  const bool bad = (!zero && above - 0x0d800000 >= 0x5d000000) || below - 0x2b800000 >= 0x20000000;
+#if defined(__CUDA_ARCH__)
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(b));
+  r = fused(r, fused(-b, r, 1.f), r);
+  const float q = multiply(a, r);
+  return {zero ? q : fused(r, fused(-b, q, a), q), bad};
+#else
+  return {divide(a, b), bad};
+#endif
+}
+FO_FN Guess guess_root(float a) {
+  const bool zero = a == 0;
+  uint32_t bits;
+  std::memcpy(&bits, &a, sizeof bits);
+  const bool bad = !zero && bits - 0x0d000000 > 0x727fffff;  // below 2^-101, or not a positive number
+#if defined(__CUDA_ARCH__)
+  float r;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  const float y = multiply(a, r);
+  return {zero ? a : fused(fused(-y, y, a), multiply(r, .5f), y), bad};
+#else
+  return {root(a), bad};
+#endif
+}
+
+// A lane that divides and takes roots in that way, and remembers where an exact one has to do it again.
+struct Quick {
+  float x;
+  bool bad;
+  Quick() = default;
+  FO_MEMBER Quick(float a) : x(a), bad(false) {}  // NOLINT(runtime/explicit): so that coefficients convert
+  FO_MEMBER Quick(float a, bool b) : x(a), bad(b) {}
+
+  friend FO_MEMBER Quick operator+(Quick a, Quick b) { return {add(a.x, b.x), a.bad || b.bad}; }
+  friend FO_MEMBER Quick operator-(Quick a, Quick b) { return {add(a.x, -b.x), a.bad || b.bad}; }
+  friend FO_MEMBER Quick operator*(Quick a, Quick b) { return {multiply(a.x, b.x), a.bad || b.bad}; }
+  friend FO_MEMBER Quick operator/(Quick a, Quick b) {
+    const Guess q = guess_quotient(a.x, b.x);
+    return {q.x, a.bad || b.bad || q.bad};
+  }
+  friend FO_MEMBER Quick fma(Quick a, Quick b, Quick c) {
+    return {fused(a.x, b.x, c.x), a.bad || b.bad || c.bad};
+  }
+  friend FO_MEMBER Quick fnma(Quick a, Quick b, Quick c) {
+    return {fused(-a.x, b.x, c.x), a.bad || b.bad || c.bad};
+  }
+  friend FO_MEMBER Quick sqrt(Quick a) {
+    const Guess r = guess_root(a.x);
+    return {r.x, a.bad || r.bad};
+  }
+  friend FO_MEMBER Quick max(Quick a, Quick b) { return {a.x > b.x ? a.x : b.x, a.bad || b.bad}; }
+  friend FO_MEMBER Quick sign(Quick a) { return {sign(V(a.x)).x, a.bad}; }
+};
 
 }  // namespace lane
 

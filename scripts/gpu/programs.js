@@ -26,7 +26,7 @@ function runCommand(command, args, { seconds, environment = {} } = {}) {
     maxBuffer: 1 << 28,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
-    ...(seconds !== undefined && { timeout: Math.max(1, seconds) * 1000, killSignal: 'SIGKILL' }),
+    ...(seconds !== undefined && { timeout: Math.ceil(Math.max(1, seconds) * 1000), killSignal: 'SIGKILL' }),
   });
   const late = error?.code === 'ETIMEDOUT';
   return {
@@ -63,7 +63,7 @@ function cudaTests() {
   return ['test/cuda', 'test/optimizers', 'test'].flatMap(inFolder).filter((file) => {
     const text = fs.readFileSync(file, 'utf8');
     // Tests of the installed package need all of the repository, which a pack is not.
-    const fitting = !packed() || !/['"]\.\.\/house\//.test(text);
+    const fitting = !packed() || !/['"]\.\.?\/house\//.test(text);
     return fitting && /helpers\/(?:cuda|golden)['"]/.test(text);
   });
 }

@@ -81,12 +81,21 @@ const allKinds: readonly Kind[] = [
     grad: 'bfloat16',
     options: { rounding },
   })),
+  ...['stochastic', 'kahan', 'nearest'].map((rounding): Kind => ({
+    param: 'bfloat16',
+    grad: 'bfloat16',
+    options: { rounding, stateDtype: 'bfloat16' },
+  })),
   { param: 'bfloat16', grad: 'float32', options: { rounding: 'stochastic', stateDtype: 'bfloat16' } },
   { param: 'float64', grad: 'float64', options: {} },
   { param: 'float32', grad: 'float32', options: { stateDtype: '8bit' } },
   { param: 'bfloat16', grad: 'bfloat16', options: { rounding: 'stochastic', stateDtype: '8bit' } },
 ];
 const quickKinds = [allKinds[0]!, allKinds[3]!];
+const wildKinds: readonly Kind[] = [
+  { ...allKinds[0]!, wild: true },
+  { param: 'float32', grad: 'bfloat16', options: {}, wild: true },
+];
 
 const steps = 4;
 
@@ -146,8 +155,8 @@ function main(argv: readonly string[]): number {
     if (what === undefined) passed += 1;
     else {
       failed += 1;
-      const { param, grad } = kind;
-      const given = JSON.stringify({ param, grad, ...kind.options, ...options });
+      const { param, grad, wild } = kind;
+      const given = JSON.stringify({ param, grad, wild, ...kind.options, ...options });
       console.log(`FAILED ${entry.name} ${given}: ${what}`);
     }
   };
@@ -159,6 +168,7 @@ function main(argv: readonly string[]): number {
       if (kind.param === 'float64' && entry.name === 'Muon') continue;
       for (const options of entry.options) check(entry, kind, options);
     }
+    for (const kind of entry.onePass ? wildKinds : []) check(entry, kind, entry.options[0]!);
     for (const options of extras) check(entry, kinds[0]!, { ...entry.options[0], ...options });
   }
   console.log(`${passed} passed, ${failed} failed`);

@@ -9,6 +9,8 @@ export interface Kind {
   readonly param: DType;
   readonly grad: DType;
   readonly options: Readonly<Record<string, unknown>>;
+  /** Numbers of every size, zeros and subnormal ones among them, where quick ways to divide do not hold. */
+  readonly wild?: boolean;
 }
 
 /** `gpu`: step by step; `graph`: each step is one launch of a CUDA graph. */
@@ -36,15 +38,19 @@ function bitsIn16(value: number, dtype: DType): number {
 const known = new Map<string, Host>();
 
 /** The same numbers every time, in an array of their own. */
-function numbers(length: number, seed: number, dtype: DType): Host {
-  const key = `${length} ${seed} ${dtype}`;
-  const made = known.get(key) ?? make(length, seed, dtype);
+function numbers(length: number, seed: number, dtype: DType, wild: boolean): Host {
+  const key = `${length} ${seed} ${dtype} ${wild}`;
+  const made = known.get(key) ?? make(length, seed, dtype, wild);
   known.set(key, made);
   return made.slice();
 }
 
-function make(length: number, seed: number, dtype: DType): Host {
-  const list = values(length, seed);
+/** The same digits with another exponent, from the smallest there is to one whose square is far from the largest. */
+const strewn = (value: number, i: number): number =>
+  i % 11 === 0 ? value * 0 : value * 2 ** (((i * 7919) % 189) - 149);
+
+function make(length: number, seed: number, dtype: DType, wild: boolean): Host {
+  const list = wild ? values(length, seed).map(strewn) : values(length, seed);
   if (dtype === 'float32') return list;
   return dtype === 'float64' ? Float64Array.from(list) : Uint16Array.from(list, (x) => bitsIn16(x, dtype));
 }
@@ -60,7 +66,7 @@ export interface Tensors {
 
 const isOnGpu = (value: object): value is CudaTensor => 'download' in value;
 
-export function tensorsFor({ param, grad }: Kind, place: Place, multiplied: boolean): Tensors {
+export function tensorsFor({ param, grad, wild = false }: Kind, place: Place, multiplied: boolean): Tensors {
   const list = multiplied ? matrices : shapes;
   const made: CudaTensor[] = [];
   const put = (array: Host, shape: readonly number[], dtype: DType): Host | CudaTensor => {
@@ -71,8 +77,8 @@ export function tensorsFor({ param, grad }: Kind, place: Place, multiplied: bool
   };
   const lengths = list.map((shape) => shape.reduce((product, size) => product * size, 1));
   const parameters = list.map((shape, i): Parameter => {
-    const data = put(numbers(lengths[i]!, i + 1, param), shape, param);
-    const gradient = put(numbers(lengths[i]!, i + 100, grad), shape, grad);
+    const data = put(numbers(lengths[i]!, i + 1, param, wild), shape, param);
+    const gradient = put(numbers(lengths[i]!, i + 100, grad, wild), shape, grad);
     // What a Uint16Array holds is said of data and gradients alike.
     const half = place === 'cpu' && data instanceof Uint16Array ? { dtype: param } : {};
     const halfGrad = place === 'cpu' && gradient instanceof Uint16Array ? { dtype: grad } : {};
@@ -90,7 +96,7 @@ export function tensorsFor({ param, grad }: Kind, place: Place, multiplied: bool
     parameters,
     give(step) {
       parameters.forEach(({ grad: target }, i) => {
-        const source = numbers(lengths[i]!, 1000 * (step + 1) + i, grad);
+        const source = numbers(lengths[i]!, 1000 * (step + 1) + i, grad, wild);
         if (isOnGpu(target as object)) (target as unknown as CudaTensor).upload(source);
         else (target as Host).set(source);
       });

@@ -2,6 +2,7 @@
  * What the published types allow and refuse; `npm run typecheck` compiles it, nothing runs it. Every line below an
  * expected error must be one.
  */
+import * as tf from '@tensorflow/tfjs';
 import {
   Adam,
   AdamW,
@@ -22,6 +23,8 @@ import {
   schedules,
   SGD,
   SWA,
+  Muon,
+  tfOptimizer,
   type AdamWOptions,
   type CudaEvent,
   type CudaStream,
@@ -207,4 +210,21 @@ export async function gpu(): Promise<readonly unknown[]> {
   // @ts-expect-error addresses are bigints
   cuda.fromPointer(4096, { shape: [2] });
   return [numbers, bits, any, theirs, shared, new Error() instanceof CudaError];
+}
+
+/** The adapter is an optimizer of tfjs, to its types too, and keeps those of the class behind it. */
+export function tensorflow(model: tf.Sequential, weight: tf.Variable): readonly unknown[] {
+  const optimizer = tfOptimizer(tf, Muon, { lr: 0.02, adamw: { lr: 1e-3 }, role: () => 'hidden' });
+  model.compile({ optimizer, loss: 'meanSquaredError' });
+  const theirs: tf.Optimizer = optimizer;
+  const cost: tf.Scalar | null = optimizer.minimize(() => tf.sum(weight), true, [weight]);
+  const { value, grads } = tf.variableGrads(() => tf.sum(weight));
+  optimizer.applyGradients(grads);
+  optimizer.schedule({ adamw: { lr: (step) => step } });
+  const routes = optimizer.inner?.routing();
+  // @ts-expect-error an option that AdamW does not have
+  tfOptimizer(tf, AdamW, { momentum: 0.9 });
+  // @ts-expect-error tfjs comes first
+  tfOptimizer(AdamW, { lr: 1 });
+  return [theirs, cost, value, routes];
 }

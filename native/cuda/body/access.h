@@ -13,6 +13,12 @@
 #define FO_UNROLL
 #endif
 
+#if defined(__CUDACC__)
+#define FO_CALLED static __device__ __noinline__
+#else
+#define FO_CALLED static
+#endif
+
 namespace fo::cuda {
 
 template <class T, int E>

@@ -1,6 +1,8 @@
 #pragma once
 // What every launch of a step finds out by itself, all its blocks alike: whether the step is made, and by
 // what gradients are clipped. And the end of a step.
+#include <type_traits>
+
 #include "../../vec/convert.h"
 #include "../../vec/cuda.h"
 #include "../kernels.h"
@@ -10,30 +12,41 @@ namespace fo::cuda {
 
 constexpr uint32_t kPropagate = 0;  // of NonFinite
 
+template <class Real>
 struct Decision {
-  float clip, norm;  // -1: not measured
-  int bad_tensor;    // -1: none
+  Real clip;
+  float norm;      // -1: not measured
+  int bad_tensor;  // -1: none
   uint32_t apply;
 };
 
+template <class Real>
 struct DecisionMemory {
-  Decision made;
-  float sums[1][kThreads];
+  Decision<Real> made;
+  Real sums[1][kThreads];
   uint32_t bad[kThreads];  // the first chunk that is not finite
 };
 
 // As torch's clip_grad_norm_; a NaN stays one.
-FO_DEVICE float clip_of(float norm, float max_norm) {
-  const float factor = lane::divide(max_norm, lane::add(norm, 1e-6f));
-  return factor >= 1 ? 1.f : factor;
+template <class Real>
+FO_DEVICE Real clip_of(Real norm, Real max_norm) {
+  const Real factor = lane::divide(max_norm, lane::add(norm, Real(1e-6)));
+  return factor >= 1 ? Real(1) : factor;
 }
 
-template <class Block>
-FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory& m) {
+template <class Real, class Block>
+FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory<Real>& m) {
   constexpr uint32_t kNone = ~0u;
+  constexpr bool kIsDouble = std::is_same<Real, double>::value;
   if (args.grad_partials) {
     block.each([&](int thread) {
-      m.sums[0][thread] = part_of_sum(args.grad_partials, 1, args.grad_chunk_count, thread);
+      const Real* partials;
+      if constexpr (kIsDouble) {
+        partials = args.grad_partials64;
+      } else {
+        partials = args.grad_partials;
+      }
+      m.sums[0][thread] = part_of_sum(partials, 1, args.grad_chunk_count, thread);
       uint32_t bad = kNone;
       for (uint32_t i = uint32_t(thread); i < args.grad_chunk_count && bad == kNone; i += kThreads)
         if (!is_finite_bits(bits_of(args.grad_partials[i]))) bad = i;
@@ -49,10 +62,17 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory& m) {
   }
   block.each([&](int thread) {
     if (thread != 0) return;
-    Decision d{1, -1, -1, 1};
+    Decision<Real> d{1, -1, -1, 1};
     if (args.grad_partials) {
-      d.norm = lane::root(m.sums[0][0]);
-      if (args.max_norm > 0) d.clip = clip_of(d.norm, args.max_norm);
+      const Real norm = lane::root(m.sums[0][0]);
+      d.norm = float(norm);
+      if (args.max_norm > 0) {
+        if constexpr (kIsDouble) {
+          d.clip = clip_of(norm, args.max_norm64);
+        } else {
+          d.clip = clip_of(norm, args.max_norm);
+        }
+      }
       if (m.bad[0] != kNone) d.bad_tensor = int(args.grad_chunks[m.bad[0]].tensor);
       if (d.bad_tensor >= 0 && args.policy != kPropagate) d.apply = 0;
     }
@@ -63,8 +83,8 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory& m) {
 }
 
 // The end of a step, by the first block of its last launch.
-template <class Block>
-FO_DEVICE void finish(Block& block, const PassArgs& args, const Decision& d) {
+template <class Real, class Block>
+FO_DEVICE void finish(Block& block, const PassArgs& args, const Decision<Real>& d) {
   if (!args.last || block.index() != 0) return;
   block.each([&](int thread) {
     for (uint32_t i = uint32_t(thread); d.apply && args.clocks && i < args.clock_count; i += kThreads) {

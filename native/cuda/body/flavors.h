@@ -29,11 +29,18 @@ FO_DEVICE uint32_t count_of(const TensorRow& row, uint32_t index) {
   return left < kChunk ? uint32_t(left) : kChunk;
 }
 
-// Calls f(place) for a thread's part of a chunk.
+// A part of a chunk of a tensor: elements `begin` to `end` of those that it may have.
+struct Piece {
+  uint32_t chunk, begin, end;
+};
+FO_DEVICE Piece whole_chunk(uint32_t index) { return {index, 0, kChunk}; }
+
+// Calls f(place) for a thread's part of a piece.
 template <class F, class Each>
-FO_DEVICE void each_place(const TensorRow& row, uint32_t index, int thread, const Each& f) {
-  const uint32_t count = count_of(row, index);
-  for (uint32_t i = uint32_t(thread) * F::E; i < count; i += kThreads * F::E) f(Place{index, i, count});
+FO_DEVICE void each_place(const TensorRow& row, const Piece& piece, int thread, const Each& f) {
+  const uint32_t count = count_of(row, piece.chunk), end = piece.end < count ? piece.end : count;
+  for (uint32_t i = piece.begin + uint32_t(thread) * F::E; i < end; i += kThreads * F::E)
+    f(Place{piece.chunk, i, count});
 }
 
 // Every stream is of T.
@@ -76,7 +83,7 @@ struct Pure {
   }
   FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View&) { p = w; }
   template <bool kFast>
-  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p) {
+  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights&) {
     put<kFast>(view, view.row.param, DType::kF32, kParamStream, at, p);
   }
   FO_DEVICE unsigned weight_streams(const TensorRow&) { return 1u << kParamStream; }
@@ -165,7 +172,7 @@ struct Mixed {
     Halves half;
     if (type == DType::kBf16) {
       FO_UNROLL
-      for (int e = 0; e < E; ++e) half.add(e, to_bf16(x.x[e]));
+      for (int e = 0; e < E; e += 2) half.word[e / 2] = bf16_pair(x.x[e], x.x[e + 1]);
     } else {
       FO_UNROLL
       for (int e = 0; e < E; ++e) half.add(e, to_f16(x.x[e]));
@@ -206,8 +213,26 @@ struct Mixed {
     }
     decode(p, w.high, format.rounding == Rounding::kMaster ? DType::kF32 : format.param);
   }
+  FO_DEVICE Halves by_chance(const Reals& p, const View& view, const Place& at) {
+    const uint32_t key = rounding_key(0, view.row.key, view.slot.step, uint32_t(at.at() >> 32));
+    Halves high;
+    FO_UNROLL
+    for (int e = 0; e < E; ++e)
+      high.add(e, to_bf16_stochastic(p.x[e], random_bits(key, uint32_t(at.at()) + uint32_t(e))));
+    return high;
+  }
+  FO_DEVICE Halves compensated(const Reals& p, const Raw& old, const Raw& rest, Halves* low) {
+    Halves high;
+    FO_UNROLL
+    for (int e = 0; e < E; ++e) {
+      uint16_t left = half_of(rest, e);
+      high.add(e, add_kahan(from_bf16(half_of(old, e)), p.x[e], &left));
+      low->add(e, left);
+    }
+    return high;
+  }
   template <bool kFast>
-  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p) {
+  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights&) {
     const TensorRow& row = view.row;
     const bool vector = view.template vector<E>(kParamStream, at),
                extra_vector = view.vector<E>(kExtraStream, at);
@@ -218,24 +243,15 @@ struct Mixed {
         [[fallthrough]];
       case Rounding::kNearest:
         return put<kFast>(view, row.param, row.format.param, kParamStream, at, p);
-      case Rounding::kStochastic: {
-        const uint32_t key = rounding_key(0, row.key, view.slot.step, uint32_t(at.at() >> 32));
-        FO_UNROLL
-        for (int e = 0; e < E; ++e)
-          high.add(e, to_bf16_stochastic(p.x[e], random_bits(key, uint32_t(at.at()) + uint32_t(e))));
+      case Rounding::kStochastic:
+        high = by_chance(p, view, at);
         break;
-      }
       case Rounding::kKahan: {
         // Read again: to keep them meanwhile would take registers from everything else.
         Raw old, rest;
         fetch<kFast>(old, view, row.param, DType::kBf16, kParamStream, at);
         fetch<kFast>(rest, view, row.extra, DType::kBf16, kExtraStream, at);
-        FO_UNROLL
-        for (int e = 0; e < E; ++e) {
-          uint16_t left = half_of(rest, e);
-          high.add(e, add_kahan(from_bf16(half_of(old, e)), p.x[e], &left));
-          low.add(e, left);
-        }
+        high = compensated(p, old, rest, &low);
         put_halves<kFast>(row.extra, at, extra_vector, low);
         break;
       }

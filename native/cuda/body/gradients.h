@@ -11,12 +11,6 @@
 
 namespace fo::cuda {
 
-#if defined(__CUDACC__)
-#define FO_CALLED static __device__ __noinline__
-#else
-#define FO_CALLED static
-#endif
-
 // Out of line, so that its registers are not those of the loop.
 FO_CALLED void advance_called(const AdvanceArgs& args, int thread) { advance_clocks(args, thread); }
 
@@ -56,6 +50,9 @@ struct Squares {
       block.each([&](int thread) {
         if (thread != 0) return;
         const float total = float(m.sums[0][0]);
+        if constexpr (kDoubles) {
+          if (args.observed) static_cast<double*>(args.observed)[i] = m.sums[0][0];
+        }
         // Squares of large numbers may overflow where all of them are finite.
         static_cast<float*>(args.partials)[i] =
             !is_finite_bits(bits_of(total)) && m.sums[1][0] == 0 ? FLT_MAX : total;
@@ -78,7 +75,7 @@ struct Squares {
     S sums;
     const TensorRow& row = view.row;
     const DType type = row.format.grad;
-    each_place<F>(row, index, thread, [&](const Place& at) {
+    each_place<F>(row, whole_chunk(index), thread, [&](const Place& at) {
       typename F::Raw raw;
       typename F::Reals g;
       F::template fetch<false>(raw, view, row.grad, type, kGradStream, at);

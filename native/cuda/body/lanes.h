@@ -28,6 +28,8 @@ struct Lanes {
   using Reals = typename F::Reals;
   static constexpr int E = F::E, kStates = Rule::kStates;
   static constexpr bool kMeasures = kPass == kMeasurePass;
+  template <bool kFast>
+  static constexpr bool kGuesses = kFast && kPass == kUpdatePass && std::is_same<Real, float>::value;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
   static constexpr bool written(int k) {
     return used(k) && bool(Rule::measure_writes(M) >> k & 1) == kMeasures;
@@ -64,8 +66,10 @@ struct Lanes {
     }
   }
 
+  // Updates of the fast path guess quotients and roots, and leave elements for which a guess may be wrong to
+  // the other. False: nothing was written.
   template <bool kFast, class S>
-  FO_DEVICE void run(const View& view, const Slot& slot, const float& clip_factor, const Place& at, S& sums) {
+  FO_DEVICE bool run(const View& view, const Slot& slot, const Real& clip_factor, const Place& at, S& sums) {
     forget();
     const TensorRow& row = view.row;
     RowPlace row_at{};
@@ -87,30 +91,37 @@ struct Lanes {
 
     typename Rule::template Coef<Real> coef;
     std::memcpy(&coef, slot.coef, sizeof coef);
-    const V unscale(number<Real>(slot.unscale, slot.unscale64)), clip{Real(clip_factor)};
+    const V unscale(number<Real>(slot.unscale, slot.unscale64)), clip(clip_factor);
     V gradient[E];
     FO_UNROLL
     for (int e = 0; e < E; ++e) gradient[e] = clip * (unscale * V(g.x[e]));
     if constexpr (Rule::kCentralizes) center(gradient, row, at, row_at, clip);
 
+    using Number = std::conditional_t<kGuesses<kFast>, lane::Quick, V>;
     V next[E];
+    bool bad = false;
     FO_UNROLL
     for (int e = 0; e < E; ++e) {
-      V own[kStates + 1];
+      Number own[kStates + 1], weight(p.x[e]);
       FO_UNROLL
       for (int k = 0; k < kStates; ++k)
-        if (used(k)) own[k] = V(s[k].x[e]);
-      next[e] = V(p.x[e]);
+        if (used(k)) own[k] = Number(s[k].x[e]);
       if constexpr (kMeasures) {
         typename S::Part part{sums, e, at.has(e)};
-        Rule::template measure<M>(next[e], gradient[e], own, coef, part);
+        Rule::template measure<M>(weight, gradient[e], own, coef, part);
       } else {
-        Rule::template update<M>(next[e], gradient[e], own, coef);
+        Rule::template update<M>(weight, Number(gradient[e].x), own, coef);
       }
+      next[e] = V(weight.x);
+      if constexpr (kGuesses<kFast>) bad = bad || weight.bad;
       FO_UNROLL
-      for (int k = 0; k < kStates; ++k)
-        if (used(k)) s[k].x[e] = own[k].x;
+      for (int k = 0; k < kStates; ++k) {
+        if (!used(k)) continue;
+        s[k].x[e] = own[k].x;
+        if constexpr (kGuesses<kFast>) bad = bad || own[k].bad;
+      }
     }
+    if (bad) return false;
     forget();
     if constexpr (!kMeasures) {
       if (slot.sync) meet_slow<kFast>(next, view, slot, at);
@@ -130,8 +141,9 @@ struct Lanes {
     if constexpr (!kMeasures) {
       FO_UNROLL
       for (int e = 0; e < E; ++e) p.x[e] = next[e].x;
-      F::template put_weights<kFast>(view, at, p);
+      F::template put_weights<kFast>(view, at, p, weights);
     }
+    return true;
   }
 
   // Weights and slow weights, which have the precision that is computed in, meet.
@@ -152,20 +164,28 @@ struct Lanes {
 
   // Elements of one thread in a chunk that has all of them, or the first of them.
   template <class S>
-  FO_DEVICE void one(const View& view, const float& clip, const Place& at, bool aligned, S& sums) {
-    if (aligned && at.whole(E)) {
+  FO_DEVICE void one(const View& view, const Real& clip, const Place& at, bool aligned, S& sums) {
+    if constexpr (kPass == kUpdatePass && F::kFastPath) {
+      if (!(aligned && at.whole(E) && run<true>(view, view.slot, clip, at, sums)))
+        rare(view.row, view.slot, clip, at);
+    } else if (F::kFastPath && aligned && at.whole(E)) {
       run<F::kFastPath>(view, view.slot, clip, at, sums);
     } else {
       run<false>(view, view.slot, clip, at, sums);
     }
   }
+  // Out of line, so that its registers are not those of the loop.
+  FO_CALLED void rare(const TensorRow& row, const Slot& slot, const Real& clip, Place at) {
+    NoSums none;
+    run<false>({row, slot}, slot, clip, at, none);
+  }
 
-  // A thread's part of a chunk.
+  // A thread's part of a piece of a chunk.
   template <class S>
-  FO_DEVICE void chunk(const View& view, const float& clip, uint32_t index, int thread, S& sums) {
+  FO_DEVICE void piece(const View& view, const Real& clip, const Piece& piece, int thread, S& sums) {
     const unsigned needed = streams(view.row);
     const bool aligned = F::kFastPath && (view.row.vectors & needed) == needed;
-    each_place<F>(view.row, index, thread, [&](const Place& at) { one(view, clip, at, aligned, sums); });
+    each_place<F>(view.row, piece, thread, [&](const Place& at) { one(view, clip, at, aligned, sums); });
   }
 };
 

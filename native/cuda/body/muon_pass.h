@@ -19,7 +19,7 @@ struct MuonPass {
   struct Shared {
     TensorRow row;
     Slot slot;
-    DecisionMemory decision;
+    DecisionMemory<Real> decision;
     float sums[2][kThreads];
   };
   // What the elements of a matrix have in common.
@@ -36,7 +36,7 @@ struct MuonPass {
     Common common{{m.row, m.slot},
                   {},
                   V(number<Real>(m.slot.unscale, m.slot.unscale64)),
-                  V(Real(m.decision.made.clip)),
+                  V(m.decision.made.clip),
                   (m.row.vectors & streams) == streams,
                   matrix.origin,
                   matrix.columns};
@@ -209,7 +209,7 @@ struct MuonApply : MuonPass<F> {
         update_squares = lane::fused(change, change, update_squares);
         param_squares = lane::fused(before, before, param_squares);
       }
-      F::template put_weights<kFast>(view, at, p);
+      F::template put_weights<kFast>(view, at, p, weights);
     }
   };
 

@@ -1,10 +1,15 @@
 #pragma once
-// A pass over the chunks of a class: a persistent grid, every block a contiguous range of them.
+// A pass over the chunks of a class, every block a contiguous range of them: one that takes sums over whole
+// chunks in a grid that stays, an update alone in pieces of chunks, a block each.
 #include "blocks8.h"
 #include "decision.h"
 #include "lanes.h"
 
 namespace fo::cuda {
+
+// Whether blocks may take less than a chunk.
+template <class Rule, class F, PassKind kPass>
+constexpr bool kInPiecesOf = kPass == kUpdatePass && Rule::kSums == 0 && !std::is_same<F, Blocks8>::value;
 
 template <class Rule, int M, class F, PassKind kPass>
 struct Pass {
@@ -20,6 +25,7 @@ struct Pass {
 
   using ThreadSums =
       std::conditional_t<(kSums > 0), Sums<typename F::V, (kSums > 0 ? kSums : 1), F::E>, NoSums>;
+  static constexpr bool kInPieces = kInPiecesOf<Rule, F, kPass>;
   static constexpr bool kBlocks = std::is_same<F, Blocks8>::value;
   static_assert(!kBlocks || Rule::kStates <= kStates8, "see blocks8.h");
   struct Nothing {};
@@ -27,7 +33,7 @@ struct Pass {
   struct Shared {
     TensorRow row;
     Slot slot;
-    DecisionMemory decision;
+    DecisionMemory<Real> decision;
     Real sums[kRows][kThreads];
     std::conditional_t<kBlocks, Blocks8Memory, Nothing> blocks;
   };
@@ -51,21 +57,23 @@ struct Pass {
   template <class Block>
   FO_DEVICE void chunks(Block& block, const PassArgs& args, Shared& m) {
     uint32_t tensor = ~0u;
-    const Range range = share(block, args.chunk_count);
-    for (uint32_t i = range.begin; i < range.end; ++i) {
+    const uint32_t halvings = kInPieces ? args.halvings : 0, length = kChunk >> halvings;
+    const Range range = share(block, args.chunk_count << halvings);
+    for (uint32_t at = range.begin; at < range.end; ++at) {
+      const uint32_t i = at >> halvings, begin = (at - (i << halvings)) * length;
       const Chunk chunk = args.chunks[i];
       if (chunk.tensor != tensor) {
         tensor = chunk.tensor;
         enter(block, args, m, tensor);
         if constexpr (kFinishes) finish_coef(block, args, m);
       }
-      const float& clip = m.decision.made.clip;
+      const Real& clip = m.decision.made.clip;
       if constexpr (kBlocks) {
         in_rounds(block, m, chunk.index);
       } else {
         block.each([&](int thread) {
           ThreadSums sums;
-          L::chunk({m.row, m.slot}, clip, chunk.index, thread, sums);
+          L::piece({m.row, m.slot}, clip, {chunk.index, begin, begin + length}, thread, sums);
           if constexpr (kSums > 0) {
             for (int k = 0; k < kSums; ++k) m.sums[k][thread] = sums.total(k);
           }
@@ -86,7 +94,7 @@ struct Pass {
   template <class Block>
   FO_DEVICE void in_rounds(Block& block, Shared& m, uint32_t index) {
     const View view{m.row, m.slot, &m.blocks};
-    const float& clip = m.decision.made.clip;
+    const Real& clip = m.decision.made.clip;
     const uint32_t count = count_of(m.row, index);
     const auto place = [&](uint32_t first, int thread) {
       return Place{index, first + uint32_t(thread) * F::E, count};

@@ -12,16 +12,20 @@ const Kernel* kernel(const char* name) {
   return it;
 }
 
+bool is_mixed(Flavor flavor) {
+  return flavor == Flavor::kMixed || flavor == Flavor::kWide || flavor == Flavor::kBf16;
+}
+
 }  // namespace
 
 const Kernel* muon_pack_kernel(Flavor flavor) {
   if (flavor == Flavor::kPlain) return kernel<MuonPack<Plain>>("muon_pack");
-  if (flavor == Flavor::kMixed) return kernel<MuonPack<Mixed>>("muon_pack_mixed");
+  if (is_mixed(flavor)) return kernel<MuonPack<Mixed>>("muon_pack_mixed");
   return flavor == Flavor::kDouble ? kernel<MuonPack<Double>>("muon_pack_double") : nullptr;
 }
 const Kernel* muon_apply_kernel(Flavor flavor) {
   if (flavor == Flavor::kPlain) return kernel<MuonApply<Plain>>("muon_apply");
-  if (flavor == Flavor::kMixed) return kernel<MuonApply<Mixed>>("muon_apply_mixed");
+  if (is_mixed(flavor)) return kernel<MuonApply<Mixed>>("muon_apply_mixed");
   return flavor == Flavor::kDouble ? kernel<MuonApply<Double>>("muon_apply_double") : nullptr;
 }
 const Kernel* muon_normalize_kernel() { return kernel<MuonNormalize>("muon_normalize"); }

@@ -8,7 +8,7 @@ struct RuleRow {
   const Kernel* modes[kMaxModes];
 };
 
-#define FO_FLAVORS(X) X(plain) X(mixed) X(double) X(blocks8)
+#define FO_FLAVORS(X) X(plain) X(mixed) X(wide) X(bf16) X(double) X(blocks8)
 #define FO_DECLARE(flavor)           \
   const RuleRow* flavor##_update();  \
   const RuleRow* flavor##_observe(); \

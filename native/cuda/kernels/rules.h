@@ -1,5 +1,6 @@
 #pragma once
 // Kernels of every rule of the registry, for one pass in one flavor.
+#include "../body/known_flavors.h"
 #include "../body/pass.h"
 #include "entry.h"
 #include "rows.h"
@@ -13,8 +14,11 @@ constexpr const char* kFlavorName<Plain> = "float32";
 template <>
 constexpr const char* kFlavorName<Mixed> = "mixed";
 template <>
+constexpr const char* kFlavorName<Wide> = "float32 weights";
+template <>
+constexpr const char* kFlavorName<Bf16> = "bfloat16";
+template <>
 constexpr const char* kFlavorName<Double> = "float64";
-
 template <>
 constexpr const char* kFlavorName<Blocks8> = "8-bit states";
 
@@ -25,9 +29,16 @@ constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kBlocks8 || !std::is_sa
                          : kPass == kMeasurePass ? Rule::kSums > 0
                                                  : true);
 
+// Three states or means are too much for the registers that a kernel of known formats should keep to: left to
+// Mixed.
+template <class Rule, int M>
+constexpr bool kIsSlim = !Rule::kCentralizes && (Rule::kStates < 3 || (Rule::uses(M) & 7) != 7);
+template <class F>
+constexpr bool kIsKnown = std::is_same<F, Wide>::value || std::is_same<F, Bf16>::value;
+
 template <class Rule, int M, class F, PassKind kPass>
 const Kernel* rule_kernel(const char* name) {
-  if constexpr (M < Rule::kModes && kThere<Rule, F, kPass>) {
+  if constexpr (M < Rule::kModes && kThere<Rule, F, kPass> && (!kIsKnown<F> || kIsSlim<Rule, M>)) {
     constexpr const char* kPasses[] = {"update", "observe", "measure"};
     const std::string mode = Rule::kModes > 1 ? " mode " + std::to_string(M) : "";
     // With four blocks on a multiprocessor, a thread has 64 registers: too few for these.

@@ -1,4 +1,5 @@
 // Finds kernels.
+#include <algorithm>
 #include <vector>
 
 #include "../../core/rule_table.h"
@@ -26,11 +27,19 @@ const Kernel* find(const Rows* passes, int rule, int mode, Flavor flavor) {
 Flavor flavor_of(Format f) {
   if (f.state == DType::kBlocks8) return Flavor::kBlocks8;
   if (f.param == DType::kF64) return Flavor::kDouble;
-  const bool plain = f.param == DType::kF32 && f.grad == DType::kF32 && f.state == DType::kF32;
-  return plain ? Flavor::kPlain : Flavor::kMixed;
+  if (f.state == DType::kF32 && f.rounding == Rounding::kMaster) return Flavor::kWide;
+  if (f.state == DType::kF32 && f.param == DType::kF32)
+    return f.grad == DType::kF32 ? Flavor::kPlain : Flavor::kWide;
+  const bool is_bf16 = f.param == DType::kBf16 && f.grad == DType::kBf16 && f.state == DType::kBf16;
+  const bool has_master = f.rounding == Rounding::kMaster || f.rounding == Rounding::kSplit;
+  return is_bf16 && !has_master ? Flavor::kBf16 : Flavor::kMixed;
 }
 
-const Kernel* update_kernel(int rule, int mode, Flavor flavor) { return find(kUpdates, rule, mode, flavor); }
+const Kernel* update_kernel(int rule, int mode, Flavor flavor) {
+  const Kernel* const own = find(kUpdates, rule, mode, flavor);
+  const bool is_known = flavor == Flavor::kWide || flavor == Flavor::kBf16;
+  return own || !is_known ? own : find(kUpdates, rule, mode, Flavor::kMixed);
+}
 const Kernel* observe_kernel(int rule, int mode, Flavor flavor) {
   return find(kObserves, rule, mode, flavor);
 }
@@ -45,7 +54,8 @@ std::vector<const Kernel*> all_kernels() {
     for (int flavor = 0; flavor < kFlavors; ++flavor)
       for (size_t rule = 0; rule < rule_table().size(); ++rule)
         for (int mode = 0; mode < kMaxModes; ++mode)
-          if (const Kernel* kernel = find(passes, int(rule), mode, Flavor(flavor))) all.push_back(kernel);
+          if (const Kernel* kernel = find(passes, int(rule), mode, Flavor(flavor)))
+            if (std::find(all.begin(), all.end(), kernel) == all.end()) all.push_back(kernel);
   return all;
 }
 

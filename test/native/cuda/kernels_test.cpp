@@ -115,15 +115,19 @@ void step(World* world, const Step& how, int blocks, uint64_t seed) {
   const Flavor flavor = fo::cuda::flavor_of(s.format);
   fo::cuda::PassArgs args = world->args();
   std::vector<float> squares(world->chunks.size());
+  std::vector<double> squares64(world->chunks.size());
   const bool doubles = s.format.grad == DType::kF64;
   if (how.max_norm > 0) {
     fo::cuda::PassArgs own = args;
     own.partials = squares.data();
+    if (doubles) own.observed = squares64.data();
     launch(fo::cuda::squares_kernel(doubles), &own, blocks, seed);
     args.grad_partials = squares.data();
+    args.grad_partials64 = squares64.data();
     args.grad_chunks = world->chunks.data();
     args.grad_chunk_count = args.chunk_count;
     args.max_norm = how.max_norm;
+    args.max_norm64 = double(how.max_norm);
   }
   if (how.means) {
     std::vector<uint32_t> first_row = {0};

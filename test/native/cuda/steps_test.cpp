@@ -83,10 +83,13 @@ void stops(const fo::RuleInfo& rule, const Format format, const Stop& stop) {
     if (stop.bad != 0) world.tensors[1].grad.set(12345, stop.bad), world.tensors[3].grad.set(1, stop.bad);
     const std::vector<float> sums = squares_of(&world, blocks, 3);
     fo::cuda::PassArgs args = world.args();
+    const std::vector<double> sums64(sums.begin(), sums.end());
     args.grad_partials = sums.data();
+    args.grad_partials64 = sums64.data();
     args.grad_chunks = world.chunks.data();
     args.grad_chunk_count = args.chunk_count;
     args.max_norm = stop.clips ? 0.5f : 0;
+    args.max_norm64 = double(args.max_norm);
     args.policy = stop.policy;
     if (stop.found_inf >= 0) args.found_inf = &stop.found_inf;
     std::vector<Outcome> ring(fo::cuda::kOutcomes);
