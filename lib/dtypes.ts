@@ -12,7 +12,7 @@ export type StateDType = 'float32' | 'bfloat16' | '8bit';
 export type Rounding = 'master' | 'stochastic' | 'kahan' | 'split' | 'nearest';
 
 /** A Float16Array where the compiler's library has one. */
-type HalfArray = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never;
+export type HalfArray = typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never;
 
 /** Memory in this process that a parameter or gradient may live in; a Uint16Array holds the bits of 16-bit floats. */
 // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents -- `never` here, and not for everyone

@@ -29,7 +29,7 @@ export { cuda } from './cuda';
 export { Offload, type OffloadOptions } from './cuda/offload';
 export type { HostTwin } from './cuda/offload-buckets';
 export type { DLPackOptions } from './cuda/dlpack';
-export type { CudaArray, CudaDType } from './cuda/dtypes';
+export type { ArrayOf, CudaArray, CudaDType } from './cuda/dtypes';
 export { CudaError } from './cuda/errors';
 export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './cuda/make';
 export type { CudaDevice } from './cuda/native';
@@ -78,10 +78,11 @@ export { Optimizer, type Params } from './optimizer';
 export type { ParameterState } from './state';
 export type { NsCoefficients, NsPreset } from './muon/coefficients';
 export type { Route, Routing } from './muon/routing';
-export type { DType, HostArray, Rounding, StateArray, StateDType } from './dtypes';
+export type { DType, HalfArray, HostArray, Rounding, StateArray, StateDType, StoredDType } from './dtypes';
 export type { Format } from './formats';
 export type { Layout, Parameter, Role } from './parameter';
-export type { GroupSchedules } from './plan';
+export type { StateView } from './placement';
+export type { GroupSchedules, ScheduleOf } from './plan';
 export type { StateDict, TensorState } from './state-dict';
 export type { StepResult, TensorDiagnostics } from './step-result';
 export type { CommonOptions, LossScaler, NonFinite } from './step-settings';
@@ -95,7 +96,7 @@ export {
   type ParamPattern,
   type ParamRules,
 } from './param-groups';
-export { ParamGroupList } from './param-group-list';
+export { ParamGroupList, type ListedGroup } from './param-group-list';
 export * as schedules from './schedules';
 export type { Schedule } from './schedules';
 export {

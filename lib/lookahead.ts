@@ -23,7 +23,7 @@ export interface LookaheadOptions {
 
 const policies = ['keep', 'resetMomentum', 'resetAll'] as const;
 
-/** How far a Lookahead is. @internal */
+/** How far a Lookahead is. */
 export class Ahead {
   steps = 0;
   /** What is done after weights have met, if anything. */

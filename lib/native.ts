@@ -4,6 +4,7 @@ import type { NativeCuda, NativeDLPack, NativeMemory } from './cuda/native';
 import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
+import { platformName } from './platform';
 
 /** A rule as the registry describes it; names are in native code's snake_case. */
 export interface NativeRule {
@@ -150,7 +151,7 @@ export interface LoadedAddon {
 export function candidates(root: string): string[] {
   const file = 'fused_optim.node';
   return [
-    path.join(root, 'prebuilds', platform, file),
+    path.join(root, 'prebuilds', platformName(), file),
     path.join(root, 'build', 'Release', file),
     path.join(root, 'build-cmake', 'Release', file),
   ];
@@ -160,10 +161,8 @@ export function candidates(root: string): string[] {
 export function cudaCandidates(root: string, requested = process.env.FUSED_OPTIM_CUDA_ADDON): string[] {
   if (requested) return [path.resolve(requested)];
   const file = 'fused_optim_cuda.node';
-  return [path.join(root, 'build-cuda', 'Release', file), path.join(root, 'prebuilds', platform, file)];
+  return [path.join(root, 'build-cuda', 'Release', file), path.join(root, 'prebuilds', platformName(), file)];
 }
-
-const platform = `${process.platform}-${process.arch}`;
 
 /** A file that was tried, and why it does not load. */
 export interface FailedLoad {
@@ -197,7 +196,7 @@ export function load(paths: readonly string[]): LoadedAddon {
   const { found, failures } = firstOf(paths);
   if (found) return found as LoadedAddon;
   throw new Error(
-    `fused-optim found no native binary for ${platform} that loads. Tried:\n${inLines(failures)}` +
+    `fused-optim found no native binary for ${platformName()} that loads. Tried:\n${inLines(failures)}` +
       'Build it with `npm rebuild fused-optim` (in a checkout: `npm run build`); if npm blocked the install script, ' +
       'allow it first with `npm install-scripts approve fused-optim`.',
   );
@@ -224,7 +223,7 @@ export function loadCuda(paths: readonly string[]): LoadedCuda {
   if (!found) {
     return {
       reason:
-        `no CUDA addon that loads was found for ${platform}. Tried:\n${inLines(failures)}` +
+        `no CUDA addon that loads was found for ${platformName()}. Tried:\n${inLines(failures)}` +
         'Build it with `npm run build:cuda` (it needs the CUDA toolkit, for nvcc, and CMake).',
     };
   }

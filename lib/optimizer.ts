@@ -18,7 +18,7 @@ import { expectedType, onlyKnown } from './validate';
 /** What an optimizer is made of: parameters, or groups of them. */
 export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroupInit<O>>;
 
-/** @internal */
+/** Not part of the interface; the declarations of classes name it, so it may not be stripped from them. */
 export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
 
 /** Base of every optimizer: groups, state, and one native call a step for all tensors. */

@@ -3,7 +3,7 @@ import type { Group } from './group';
 import { describe, expectedRange, expectedType, onlyKnown } from './validate';
 
 /** A value for each step: called with the number of steps applied so far, 0 at the first. */
-type ScheduleOf<T> = (step: number) => T;
+export type ScheduleOf<T> = (step: number) => T;
 
 /** Schedules by option. Muon's AdamW groups have theirs under `adamw`. */
 export type GroupSchedules<O extends object> = {

@@ -15,6 +15,8 @@ const path = require('node:path');
 const { isas, root } = require('./sources');
 
 const exported = /^[A-TX-Z]$/; // nm's upper case letters, but for U (undefined) and the weak V and W
+// Of another machine's objects: $NM.
+const nmProgram = process.env.NM ?? 'nm';
 const weak = /^[WwVvu]$/;
 
 /** Every object file under `start` that belongs to a target called kernels_<isa>, with its instruction set. */
@@ -29,7 +31,7 @@ function kernelObjects(start) {
 }
 
 function problemsOf({ file, isa }) {
-  const nm = spawnSync('nm', ['-C', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const nm = spawnSync(nmProgram, ['-C', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (nm.status !== 0) return [`nm failed on ${file}: ${nm.stderr.trim()}`];
   // kernels.cpp exports fo_kernels_<isa>, and so on; files beside each other may have the name in theirs.
   const source = path.basename(file).split('.')[0].replace(`_${isa}`, '');
@@ -53,7 +55,7 @@ const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version
 
 /** What an addon exports and should not, or should and does not. */
 function addonProblemsOf(file) {
-  const nm = spawnSync('nm', ['-DC', '--defined-only', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const nm = spawnSync(nmProgram, ['-DC', '--defined-only', file], { encoding: 'utf8', maxBuffer: 1 << 26 });
   if (nm.status !== 0) return [`nm failed on ${file}: ${nm.stderr.trim()}`];
   const strong = nm.stdout
     .split('\n')
@@ -90,7 +92,7 @@ if (process.platform !== 'linux') {
   console.log(
     `check-symbols: nothing was checked, the rules are those of ELF objects and this is ${process.platform}.`,
   );
-} else if (spawnSync('nm', ['--version']).error) {
+} else if (spawnSync(nmProgram, ['--version']).error) {
   console.log('check-symbols: nothing was checked, nm is not installed here.');
 } else {
   const given = process.argv.slice(2);

@@ -3,7 +3,8 @@
 // npm's `install` step. A prebuilt binary for this platform that loads is enough; else the addon is built
 // from source with node-gyp.
 //   node scripts/install.js            as above
-//   node scripts/install.js --build    always builds
+//   node scripts/install.js --build    always builds; `npm run build:native`
+// In a checkout it always builds too: binaries that were left there for packing may be of older sources.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -11,9 +12,19 @@ const os = require('node:os');
 const path = require('node:path');
 
 const root = path.join(__dirname, '..');
-const platform = `${process.platform}-${process.arch}`;
+const platform = platformName();
 
-/** Where lib/native.ts looks first. */
+/** The folder of prebuilds/ that lib/native.ts looks into first. */
+function platformName() {
+  try {
+    return require('../dist/platform').platformName();
+  } catch {
+    // A checkout whose TypeScript is not built yet: that has no prebuilt binaries either.
+    return `${process.platform}-${process.arch}`;
+  }
+}
+
+const isCheckout = fs.existsSync(path.join(root, '.git'));
 const prebuilt = path.join(root, 'prebuilds', platform, 'fused_optim.node');
 
 /** Why the prebuilt binary cannot be used; undefined when it can. */
@@ -56,7 +67,25 @@ function findNodeDir() {
   return version === process.versions.node ? prefix : undefined;
 }
 
+/** What a build needs and this machine lacks; node-gyp would say so in a page of its own words. */
+function missingTools() {
+  if (process.platform === 'win32') return [];
+  const runs = (command) => command && !spawnSync(command, ['--version'], { stdio: 'ignore' }).error;
+  const python = [process.env.npm_config_python, process.env.NODE_GYP_FORCE_PYTHON, process.env.PYTHON];
+  const first = (text) => text?.trim().split(/\s+/)[0];
+  const needs = {
+    'Python 3': [...python, 'python3', 'python'],
+    make: [first(process.env.MAKE), 'make', 'gmake'],
+    'a C++ compiler': [first(process.env.CXX), 'g++', 'c++', 'clang++'],
+  };
+  return Object.keys(needs).filter((name) => !needs[name].some(runs));
+}
+
 function build() {
+  // Else lib/native.ts would go on loading what was packed before.
+  if (isCheckout) fs.rmSync(path.join(root, 'prebuilds'), { recursive: true, force: true });
+  const missing = missingTools();
+  if (missing.length > 0) return `${missing.join(', ')} not found`;
   const nodeGyp = findNodeGyp();
   if (!nodeGyp) return 'node-gyp was not found';
   const jobs = Math.min(os.availableParallelism(), 4);
@@ -69,7 +98,12 @@ function build() {
 }
 
 /** Why a binary is needed from source; undefined when the prebuilt one will do. */
-const whyBuild = process.argv.includes('--build') ? 'not asked for' : prebuiltProblem();
+function reasonToBuild() {
+  if (process.argv.includes('--build')) return 'not asked for';
+  return isCheckout ? 'not used in a checkout' : prebuiltProblem();
+}
+
+const whyBuild = reasonToBuild();
 const problem = whyBuild && build();
 if (!whyBuild) {
   console.log(`fused-optim: using the prebuilt binary for ${platform}.`);
