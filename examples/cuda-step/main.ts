@@ -36,7 +36,7 @@ function main(): void {
     device.step();
   }
 
-  const weights = onDevice.data.download<Float32Array>(); // waits for what was queued
+  const weights = onDevice.data.download(new Float32Array(size)); // waits for what was queued
   const same = Buffer.compare(Buffer.from(weights.buffer), Buffer.from(onHost.data.buffer)) === 0;
   console.log(
     `${steps} steps of ${size} elements: ${same ? 'the bits of the CPU' : 'NOT the bits of the CPU'}`,
