@@ -60,6 +60,8 @@ export interface Algorithm extends Definition {
   readonly optionNames: readonly string[];
   /** Each native hyper-parameter in order, read from checked options. */
   readonly hyper: readonly ((values: Readonly<Record<string, unknown>>) => number)[];
+  /** The option behind each of them; undefined where the class sets it itself. */
+  readonly sources: readonly (string | undefined)[];
   /** State and scalar names in native order, as users see them; the slow weights of Lookahead follow the states. */
   readonly states: readonly string[];
   readonly scalars: readonly string[];
@@ -101,10 +103,13 @@ export function resolve(definition: Definition): Algorithm {
   const lists = new Map(
     Object.entries(options).map(([name, { numbers }]) => [name, numbers && remembering(numbers)]),
   );
+  const sources: (string | undefined)[] = [];
   const hyper = rule.hyper.map((native) => {
     const [name = '', ...place] = camel(native).split('.');
-    if (name in fixed) return () => fixed[name]!;
+    const isFixed = name in fixed;
     const [option, index] = pairs[name] ?? [name, place.length > 0 ? placeOf(place) : undefined];
+    sources.push(isFixed ? undefined : option);
+    if (isFixed) return () => fixed[name]!;
     if (!(option in options))
       throw new Error(`${definition.className} has no option for the hyper-parameter ${name}.`);
     const { number = Number } = options[option]!;
@@ -120,6 +125,7 @@ export function resolve(definition: Definition): Algorithm {
     options,
     optionNames: Object.keys(options),
     hyper,
+    sources,
     states: rule.states.map(camel),
     scalars: rule.scalars.map(camel),
     blocks8: rule.blocks8,

@@ -35,6 +35,9 @@ const align = 64;
 /** For the sentence that refuses 8-bit states; the registry decides, and a test compares the two. */
 export const with8bit: readonly string[] = ['Adam', 'AdamW', 'AMSGrad', 'NAdam', 'RAdam', 'Lion', 'Muon'];
 
+/** Of 16-bit parameters, unless an option says otherwise. */
+export const defaultRounding: Rounding = 'master';
+
 /** What the options of an optimizer say of formats. */
 export class Formats {
   readonly #rounding: Rounding;
@@ -45,7 +48,7 @@ export class Formats {
     algorithms: readonly Algorithm[],
     options: { readonly rounding?: Rounding | undefined; readonly stateDtype?: StateDType | undefined },
   ) {
-    const { rounding = 'master', stateDtype = 'float32' } = options;
+    const { rounding = defaultRounding, stateDtype = 'float32' } = options;
     this.#rounding = checkChoice(rounding, roundings, `rounding of ${className}`);
     this.#states = checkChoice(stateDtype, stateDTypes, `stateDtype of ${className}`);
     if (this.#states !== '8bit' || algorithms.some(({ blocks8 }) => blocks8)) return;

@@ -28,14 +28,33 @@ export {
 export { cuda } from './cuda';
 export { Offload, type OffloadOptions } from './cuda/offload';
 export type { HostTwin } from './cuda/offload-buckets';
-export type { DLPackOptions, HasDLPack } from './cuda/dlpack';
+export type { DLPackOptions } from './cuda/dlpack';
 export type { CudaArray, CudaDType } from './cuda/dtypes';
 export { CudaError } from './cuda/errors';
 export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './cuda/make';
 export type { CudaDevice } from './cuda/native';
 export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
+export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
+export {
+  jaxOptimizer,
+  type Jax,
+  type JaxArray,
+  type JaxState,
+  type JaxTransformation,
+} from './integrations/jax';
+export {
+  ortParameters,
+  type Ort,
+  type OrtFeeds,
+  type OrtMetadata,
+  type OrtParameter,
+  type OrtParameters,
+  type OrtParametersOptions,
+  type OrtSession,
+  type OrtTensor,
+} from './integrations/onnxruntime';
 export { tfOptimizer } from './integrations/tfjs';
 export type {
   Tf,
@@ -54,6 +73,7 @@ export type {
   TfVariableInfo,
 } from './integrations/tfjs/options';
 export { Lookahead, type LookaheadOptions } from './lookahead';
+export { include, nativeApi } from './native-api';
 export { Optimizer, type Params } from './optimizer';
 export type { ParameterState } from './state';
 export type { NsCoefficients, NsPreset } from './muon/coefficients';

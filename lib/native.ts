@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { makeCudaError } from './cuda/errors';
-import type { NativeCuda, NativeMemory } from './cuda/native';
+import type { NativeCuda, NativeDLPack, NativeMemory } from './cuda/native';
 import type { HostArray, Rounding, StoredDType } from './dtypes';
 import type { NativeFormat } from './formats';
 import type { Dims } from './parameter';
@@ -81,6 +81,33 @@ export interface Stepper {
   dispose(): void;
 }
 
+/** An option of an optimizer as a number, for those who call from C. */
+export interface NativeOption {
+  readonly name: string;
+  readonly expected: string;
+  readonly least: number;
+  readonly most: number;
+  readonly openLeast: boolean;
+  readonly openMost: boolean;
+  readonly integer: boolean;
+  /** Whether the class sets it, and nobody else. */
+  readonly fixed: boolean;
+  /** Its default; NaN: that of the group's lr. */
+  readonly fallback: number;
+}
+
+/** What native/c/catalogue.h holds. */
+export interface NativeCatalogue {
+  readonly optimizers: readonly {
+    readonly name: string;
+    readonly rule: string;
+    readonly options: readonly NativeOption[];
+  }[];
+  readonly isa: string;
+  readonly threads: number;
+  readonly rounding: number;
+}
+
 /** The addon's exports: the only place that types them. */
 export interface NativeAddon {
   readonly rules: Readonly<Record<string, NativeRule>>;
@@ -105,6 +132,13 @@ export interface NativeAddon {
     others?: readonly Float32Array[],
   ): void;
   cores(): { affinity: number; quota: number; usable: number };
+  /** A capsule that keeps the memory behind the array. */
+  exportDLPack(array: ArrayBufferView, shape: readonly number[], dtype: number): object;
+  readDLPack(external: unknown): NativeDLPack | undefined;
+  /** A view of a capsule's memory, which is given back when it is collected. */
+  takeDLPack(external: unknown, bytes: number): ArrayBuffer;
+  /** An External of the table of functions for other addons. */
+  nativeApi(catalogue: NativeCatalogue): object;
 }
 
 export interface LoadedAddon {

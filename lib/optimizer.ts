@@ -331,6 +331,10 @@ export abstract class Optimizer<O extends object = object> {
     return this.#algorithms.some(({ slow }) => slow);
   }
   /** @internal */
+  get algorithms(): readonly Algorithm[] {
+    return this.#algorithms;
+  }
+  /** @internal */
   get className(): string {
     return this.#definition.className;
   }

@@ -54,8 +54,13 @@ function nodeFlags(build) {
   const include = [require('node-addon-api').include_dir, require('node-api-headers').include_dir];
   const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
   defines.push('NODE_GYP_MODULE_NAME=fused_optim_cuda', 'BUILDING_NODE_EXTENSION');
+  // Objects of Node, such as V8's shared pointers, come without the type information that this check reads.
+  const undefinedFlags = build.flags.some((flag) => /^-fsanitize=.*undefined/.test(flag))
+    ? ['-fno-sanitize=vptr']
+    : [];
   return [
     ...build.common,
+    ...undefinedFlags,
     ...include.flatMap((directory) => ['-isystem', path.resolve(root, directory)]),
     ...defines.map((define) => `-D${define}`),
   ];

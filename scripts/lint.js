@@ -11,16 +11,18 @@ const path = require('node:path');
 const root = path.join(__dirname, '..');
 const fix = process.argv.includes('--fix');
 
-/** The C++ files, relative to the root. */
+/** The C and C++ files, relative to the root. */
 function cppFiles() {
-  return ['native', 'bench/native', 'test/native']
+  return ['native', 'bench/native', 'test/native', 'examples/native-addon']
     .filter((directory) => fs.existsSync(path.join(root, directory)))
     .flatMap((directory) =>
       fs
         .readdirSync(path.join(root, directory), { recursive: true })
         .map((name) => path.join(directory, name)),
     )
-    .filter((file) => /\.(?:h|cpp|cc|cu|cuh)$/.test(file) && !file.split(path.sep).includes('build'))
+    .filter(
+      (file) => /\.(?:c|h|cpp|cc|cu|cuh)$/.test(file) && !/(?:^|[\\/])(?:build|node_modules)[\\/]/.test(file),
+    )
     .sort();
 }
 

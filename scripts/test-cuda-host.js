@@ -55,6 +55,17 @@ async function main() {
     environment.ASAN_OPTIONS = 'detect_leaks=0:allocator_may_return_null=1';
     environment.UBSAN_OPTIONS = 'print_stacktrace=1';
   }
+  // Tests of an addon that does not load are skipped, one and all.
+  const loads = spawnSync(
+    process.execPath,
+    ['-e', `require(${JSON.stringify(environment.FUSED_OPTIM_CUDA_ADDON)})`],
+    {
+      cwd: root,
+      encoding: 'utf8',
+      env: environment,
+    },
+  );
+  if (loads.status !== 0) throw new Error(`The addon does not load: ${loads.stderr.trim()}`);
   // Other files have tests of the CPU too, which have had their turn.
   const [own, shared] = [true, false].map((isOwn) =>
     testFiles().filter((file) => file.startsWith('test/cuda') === isOwn),

@@ -44,20 +44,26 @@ export class Torch {
     this.version = String((await this.#worker.ready).torch);
   }
 
-  /** Asks; a worker that does not answer in time is replaced, and its memory given back. */
+  /**
+   * Asks; a worker that fails, or does not answer in time, is replaced, and its memory given back: after one error of
+   * CUDA nothing works in a process any more.
+   */
   async #ask(request: Answer): Promise<Answer> {
     if (!this.#worker) await this.#start();
     const worker = this.#worker!;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        worker.kill();
-        this.#worker = undefined;
-        reject(new Error(`torch gave no answer within ${patience / 1000} seconds`));
-      }, patience);
+      timer = setTimeout(
+        () => reject(new Error(`torch gave no answer within ${patience / 1000} seconds`)),
+        patience,
+      );
     });
     try {
       return await Promise.race([worker.ask(request), late]);
+    } catch (error) {
+      worker.kill();
+      this.#worker = undefined;
+      throw error;
     } finally {
       clearTimeout(timer);
     }

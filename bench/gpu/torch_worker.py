@@ -94,10 +94,12 @@ def make_step(parameters, optimizer, options, mode):
     if mode != "fused-graph" or not CUDA:
         return made.step
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             made.step()
-    stream.synchronize()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         made.step()
@@ -187,8 +189,7 @@ def main():
         try:
             request = json.loads(line)
             answer = getattr(worker, request.pop("cmd"))(**request)
-        except Exception as error:  # the bench shows it and goes on
-            worker.close()
+        except Exception as error:  # the bench shows it and goes on, with another process
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -1,9 +1,9 @@
 /** The GPT: two graphs that compute, and the weights, which are plain Float32Arrays that the optimizer writes to. */
 import path from 'node:path';
-import { backends, type Role } from 'fused-optim';
+import { backends, ortParameters, type OrtParameters, type Role } from 'fused-optim';
 import { ALPHABET, type Batch } from './data';
 import { Random } from './random';
-import { loadRuntime, type Ort, type OrtSession, type OrtTensor, type OrtValueMetadata } from './runtime';
+import { loadRuntime, type Ort, type OrtSession, type OrtTensor } from './runtime';
 
 /** What the optimizer is given. `data` is the memory behind a graph's input, `grad` the memory behind an output. */
 export interface Weight {
@@ -17,22 +17,10 @@ export interface Weight {
 
 const INIT_DEVIATION = 0.02;
 
-function numbers({ name, shape }: OrtValueMetadata): number[] {
-  return shape.map((size) => {
-    if (typeof size !== 'number')
-      throw new Error(`Expected "${name}" to have a fixed shape but received [${shape}].`);
-    return size;
-  });
-}
-
 /** The token embedding is the output layer too: both read one matrix. */
 function roleOf(name: string, shape: readonly number[]): Role {
   if (shape.length < 2) return 'vector';
   return /^w[tp]e\./.test(name) ? 'embedding' : 'hidden';
-}
-
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 export class Model {
@@ -43,9 +31,7 @@ export class Model {
   readonly #ort: Ort;
   readonly #step: OrtSession;
   readonly #forward: OrtSession;
-  readonly #inputs: Record<string, OrtTensor> = {};
-  readonly #outputs: Record<string, OrtTensor> = {};
-  readonly #loss = new Float32Array(1);
+  readonly #training: OrtParameters<OrtTensor>;
 
   /** Loads both graphs and gives the weights their first values, which depend on the seed alone. */
   static async load(seed: number): Promise<Model> {
@@ -68,27 +54,12 @@ export class Model {
     this.#ort = ort;
     this.#step = step;
     this.#forward = forward;
-    const inputs = step.inputMetadata.filter(({ name }) => name !== 'tokens' && name !== 'targets');
-    const outputs = new Map(step.outputMetadata.map((output) => [output.name, numbers(output).join()]));
+    // No copy is made of a weight or a gradient, at any step: both are memory behind the runtime's tensors.
+    this.#training = ortParameters(step, { ort, role: roleOf });
+    this.weights = this.#training.parameters as readonly Weight[];
     const tokens = step.inputMetadata.find(({ name }) => name === 'tokens');
     if (!tokens) throw new Error('The graph gpt-step.onnx has no input "tokens".');
-    [this.batch = 0, this.context = 0] = numbers(tokens);
-
-    this.#outputs.loss = new ort.Tensor('float32', this.#loss, []);
-    this.weights = inputs.map((input) => {
-      const { name } = input;
-      const shape = numbers(input);
-      const gradient = `grad.${name}`;
-      if (outputs.get(gradient) !== shape.join()) {
-        throw new Error(`Expected the graph's output "${gradient}" to have shape [${shape}].`);
-      }
-      const data = new Float32Array(elements(shape));
-      const grad = new Float32Array(elements(shape));
-      // The tensors keep these very arrays: no copy is made of a weight or a gradient, at any step.
-      this.#inputs[name] = new ort.Tensor('float32', data, shape);
-      this.#outputs[gradient] = new ort.Tensor('float32', grad, shape);
-      return { name, shape, data, grad, role: roleOf(name, shape) };
-    });
+    [this.batch = 0, this.context = 0] = tokens.shape.map(Number);
     this.parameters = this.weights.reduce((sum, weight) => sum + weight.data.length, 0);
 
     const symbols = this.weights.find(({ name }) => name === 'wte.weight')?.shape[0];
@@ -115,20 +86,14 @@ export class Model {
 
   /** Forward and backward: fills every weight's `grad` and gives the mean loss in nats a token. */
   async step({ tokens, targets }: Batch): Promise<number> {
-    const dims = [this.batch, this.context];
-    const feeds = {
-      ...this.#inputs,
-      tokens: new this.#ort.Tensor('int64', tokens, dims),
-      targets: new this.#ort.Tensor('int64', targets, dims),
-    };
-    await this.#step.run(feeds, this.#outputs);
-    return this.#loss[0] ?? NaN;
+    const { loss } = await this.#training.run({ tokens, targets });
+    return loss;
   }
 
   /** The unscaled log-probabilities of the next token at every place: [rows, context, symbols], flat. */
   async logits(tokens: BigInt64Array): Promise<Float32Array> {
     const dims = [tokens.length / this.context, this.context];
-    const feeds = { ...this.#inputs, tokens: new this.#ort.Tensor('int64', tokens, dims) };
+    const feeds = { ...this.#training.feeds, tokens: new this.#ort.Tensor('int64', tokens, dims) };
     const { logits } = await this.#forward.run(feeds);
     return logits?.data as Float32Array;
   }

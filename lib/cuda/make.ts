@@ -1,6 +1,6 @@
+import { readCapsule, type HasDLPack } from '../dlpack';
 import { expectedRange, expectedType } from '../validate';
 import { deviceIndex, readOptions, usable } from './device';
-import { readCapsule, type HasDLPack } from './dlpack';
 import { checkDType, checkHost, dtypeOf, factsOf, type CudaArray, type CudaDType } from './dtypes';
 import { checkRange } from './pointer';
 import { liveStream, defaultStream, streamFor, type CudaStream } from './stream';
@@ -141,7 +141,7 @@ export function fromDLPack(
   const { name } = readOptions(options, ['name'], what);
   const label = checkName(name, what);
   const addon = usable(what);
-  const { external, shape, dtype, device, pointer } = readCapsule(source, what);
+  const { external, shape, dtype, device, pointer } = readCapsule(source, what, () => usable(what), 'CUDA');
   const { code, bytes } = factsOf(dtype);
   const size = elementsOf(shape) * bytes;
   checkRange(pointer, size, dtype, deviceIndex(device, what), what);

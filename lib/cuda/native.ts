@@ -1,4 +1,4 @@
-import type { Stepper } from '../native';
+import type { NativeCatalogue, Stepper } from '../native';
 
 /** What the CUDA addon exports; native/node/cuda_addon.cpp is the other side. */
 
@@ -104,4 +104,5 @@ export interface NativeCuda {
   exportDLPack(memory: NativeMemory, shape: readonly number[], dtype: number): object;
   readDLPack(external: unknown): NativeDLPack | undefined;
   takeDLPack(external: unknown, device: number, bytes: number, dtype: number): NativeMemory;
+  nativeApi(catalogue: NativeCatalogue): object;
 }

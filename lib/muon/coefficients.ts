@@ -52,6 +52,7 @@ const listOf = (value: NsCoefficients): readonly Triple[] => {
 /** A preset, a triple, or a list of triples. */
 export const nsCoefficients = (fallback: NsPreset): Option<NsCoefficients> => ({
   default: fallback,
+  range: { expected: 'a finite number' },
   check(value, name, where) {
     const what = `${name} of ${where}`;
     if (typeof value === 'string') {

@@ -7,6 +7,8 @@
 #include "../cpu/isa.h"
 #include "array_ops.h"
 #include "buffer_pin.h"
+#include "dlpack.h"
+#include "native_api.h"
 #include "stay_loaded.h"
 #include "stepper_object.h"
 
@@ -99,6 +101,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("sumSquares", Napi::Function::New(env, fo::SumSquares, "sumSquares"));
   exports.Set("transform", Napi::Function::New(env, fo::Transform, "transform"));
   exports.Set("Stepper", fo::StepperObject::Define(env));
+  exports.Set("exportDLPack", Napi::Function::New(env, fo::ExportDLPack, "exportDLPack"));
+  exports.Set("readDLPack", Napi::Function::New(env, fo::ReadDLPack, "readDLPack"));
+  exports.Set("takeDLPack", Napi::Function::New(env, fo::TakeDLPack, "takeDLPack"));
+  exports.Set("nativeApi", Napi::Function::New(env, fo::NativeApi, "nativeApi"));
   return exports;
 }
 

@@ -9,6 +9,7 @@
 #include "cuda_stream.h"
 #include "cuda_tensor.h"
 #include "dlpack.h"
+#include "native_api.h"
 #include "stay_loaded.h"
 #include "stepper_object.h"
 #if defined(FO_STAND_IN)
@@ -120,6 +121,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("exportDLPack", fo::ExportDLPack);
   add("readDLPack", fo::ReadDLPack);
   add("takeDLPack", fo::TakeDLPack);
+  add("nativeApi", fo::NativeApi);
   exports.Set("pinsBuffers", Napi::Boolean::New(env, fo::can_pin_buffers()));
 #if defined(FO_STAND_IN)
   exports.Set("standIn", fo::StandInObject(env));

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "../cuda/device.h"
+#include "pointers.h"
 #include "refuse.h"
 
 namespace fo {
@@ -35,15 +36,6 @@ Napi::Value Guarded(Napi::Env env, Body body) {
   } catch (const std::bad_alloc&) {
     return Refuse(env, "no host memory is left");
   }
-}
-
-// Addresses and handles are bigints.
-inline Napi::Value AsBigInt(Napi::Env env, const void* pointer) {
-  return Napi::BigInt::New(env, uint64_t(reinterpret_cast<uintptr_t>(pointer)));
-}
-inline void* AsPointer(const Napi::Value& value) {
-  bool lossless = false;
-  return reinterpret_cast<void*>(uintptr_t(value.As<Napi::BigInt>().Uint64Value(&lossless)));
 }
 
 }  // namespace fo

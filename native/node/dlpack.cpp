@@ -1,19 +1,13 @@
 #include "dlpack.h"
 
 #include <atomic>
-#include <functional>
-#include <memory>
 #include <utility>
-#include <vector>
 
-#include "cuda_env.h"
-#include "cuda_tensor.h"
+#include "pointers.h"
 
 namespace fo {
+namespace dlpack {
 namespace {
-
-using dlpack::Managed;
-using dlpack::Versioned;
 
 constexpr int kMaxAxes = 64;
 
@@ -21,7 +15,7 @@ constexpr int kMaxAxes = 64;
 struct Capsule {
   Managed managed{};
   std::vector<int64_t> shape;
-  std::shared_ptr<cuda::Memory> memory;
+  std::shared_ptr<void> memory;
   std::atomic<int> holders{2};
 
   void let_go() {
@@ -35,100 +29,80 @@ struct Capsule {
   }
 };
 
-dlpack::DataType type_of(DType dtype) {
+DataType type_of(DType dtype) {
   switch (dtype) {
     case DType::kF32:
-      return {dlpack::kFloat, 32, 1};
+      return {kFloat, 32, 1};
     case DType::kF64:
-      return {dlpack::kFloat, 64, 1};
+      return {kFloat, 64, 1};
     case DType::kBf16:
-      return {dlpack::kBfloat, 16, 1};
+      return {kBfloat, 16, 1};
     case DType::kF16:
-      return {dlpack::kFloat, 16, 1};
+      return {kFloat, 16, 1};
     case DType::kBlocks8:
       break;
   }
-  return {dlpack::kUInt, 8, 1};
+  return {kUInt, 8, 1};
 }
-
-// Either kind of capsule. Its kind is not written anywhere: a versioned one begins with two small numbers
-// where the other has an address.
-struct View {
-  Managed* managed = nullptr;
-  Versioned* versioned = nullptr;
-  const dlpack::Tensor* tensor = nullptr;
-
-  static bool read(const Napi::Value& value, View* view) {
-    void* data = nullptr;
-    if (!value.IsExternal() || napi_get_value_external(value.Env(), value, &data) != napi_ok || !data ||
-        reinterpret_cast<uintptr_t>(data) % alignof(Managed) != 0)
-      return false;
-    auto* const versioned = static_cast<Versioned*>(data);
-    if (versioned->major >= 1 && versioned->major < 16 && versioned->minor < 256) {
-      view->versioned = versioned;
-      view->tensor = &versioned->tensor;
-    } else {
-      view->managed = static_cast<Managed*>(data);
-      view->tensor = &view->managed->tensor;
-    }
-    // An External can hold anything; a tensor that makes sense is hardly there by chance.
-    const dlpack::Tensor& t = *view->tensor;
-    return t.device.type >= 1 && t.device.type <= 32 && t.device.id >= 0 && t.device.id < 1024 &&
-           t.ndim >= 0 && t.ndim <= kMaxAxes && (t.ndim == 0 || t.shape) && t.dtype.bits > 0 &&
-           t.dtype.lanes > 0 && t.dtype.code <= 32;
-  }
-
-  bool taken() const { return versioned ? !versioned->deleter : !managed->deleter; }
-  bool read_only() const { return versioned && (versioned->flags & dlpack::kReadOnly) != 0; }
-  void* pointer() const { return static_cast<std::byte*>(tensor->data) + tensor->byte_offset; }
-
-  bool compact() const {
-    if (!tensor->strides) return true;
-    int64_t expected = 1;
-    for (int i = tensor->ndim - 1; i >= 0; --i) {
-      if (tensor->shape[i] != 1 && tensor->strides[i] != expected) return false;
-      expected *= tensor->shape[i];
-    }
-    return true;
-  }
-  bool empty() const {
-    for (int i = 0; i < tensor->ndim; ++i)
-      if (tensor->shape[i] == 0) return true;
-    return false;
-  }
-
-  // From now on the memory is ours to give back.
-  std::function<void()> take() const {
-    if (versioned) {
-      const auto deleter = std::exchange(versioned->deleter, nullptr);
-      return [self = versioned, deleter] { deleter(self); };
-    }
-    const auto deleter = std::exchange(managed->deleter, nullptr);
-    return [self = managed, deleter] { deleter(self); };
-  }
-};
 
 }  // namespace
 
-Napi::Value ExportDLPack(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  CudaTensorHandle handle;
-  if (!MemoryObject::Read(info[0], &handle) || !handle.alive())
-    return Refuse(env, "memory is expected that was not freed");
+// Its kind is not written anywhere: a versioned one begins with two small numbers where the other has an
+// address.
+bool View::read(const Napi::Value& value, View* view) {
+  void* data = nullptr;
+  if (!value.IsExternal() || napi_get_value_external(value.Env(), value, &data) != napi_ok || !data ||
+      reinterpret_cast<uintptr_t>(data) % alignof(Managed) != 0)
+    return false;
+  auto* const versioned = static_cast<Versioned*>(data);
+  if (versioned->major >= 1 && versioned->major < 16 && versioned->minor < 256) {
+    view->versioned = versioned;
+    view->tensor = &versioned->tensor;
+  } else {
+    view->managed = static_cast<Managed*>(data);
+    view->tensor = &view->managed->tensor;
+  }
+  // An External can hold anything; a tensor that makes sense is hardly there by chance.
+  const Tensor& t = *view->tensor;
+  return t.device.type >= 1 && t.device.type <= 32 && t.device.id >= 0 && t.device.id < 1024 && t.ndim >= 0 &&
+         t.ndim <= kMaxAxes && (t.ndim == 0 || t.shape) && t.dtype.bits > 0 && t.dtype.lanes > 0 &&
+         t.dtype.code <= 32;
+}
+
+bool View::compact() const {
+  if (!tensor->strides) return true;
+  int64_t expected = 1;
+  for (int i = tensor->ndim - 1; i >= 0; --i) {
+    if (tensor->shape[i] != 1 && tensor->strides[i] != expected) return false;
+    expected *= tensor->shape[i];
+  }
+  return true;
+}
+
+bool View::empty() const {
+  for (int i = 0; i < tensor->ndim; ++i)
+    if (tensor->shape[i] == 0) return true;
+  return false;
+}
+
+std::function<void()> View::take() const {
+  if (versioned) {
+    const auto deleter = std::exchange(versioned->deleter, nullptr);
+    return [self = versioned, deleter] { deleter(self); };
+  }
+  const auto deleter = std::exchange(managed->deleter, nullptr);
+  return [self = managed, deleter] { deleter(self); };
+}
+
+Napi::Value make_capsule(Napi::Env env, void* data, Device device, DType dtype, std::vector<int64_t> shape,
+                         std::shared_ptr<void> keep) {
   auto* const capsule = new Capsule;
-  const auto shape = info[1].As<Napi::Array>();
-  for (uint32_t i = 0, n = shape.Length(); i < n; ++i)
-    capsule->shape.push_back(shape.Get(i).ToNumber().Int64Value());
-  capsule->memory = std::move(handle.memory);
-  capsule->managed = {{handle.pointer,
-                       {dlpack::kCuda, handle.device},
-                       int32_t(capsule->shape.size()),
-                       type_of(handle.dtype),
-                       capsule->shape.data(),
-                       nullptr,
-                       0},
-                      capsule,
-                      Capsule::Delete};
+  capsule->shape = std::move(shape);
+  capsule->memory = std::move(keep);
+  capsule->managed = {
+      {data, device, int32_t(capsule->shape.size()), type_of(dtype), capsule->shape.data(), nullptr, 0},
+      capsule,
+      Capsule::Delete};
   const auto collect = [](Napi::BasicEnv, Managed* managed) {
     auto* const mine = static_cast<Capsule*>(managed->context);
     if (managed->deleter) managed->deleter(managed);
@@ -137,10 +111,19 @@ Napi::Value ExportDLPack(const Napi::CallbackInfo& info) {
   return Napi::External<Managed>::New(env, &capsule->managed, collect);
 }
 
+std::vector<int64_t> sizes_of(const Napi::Value& list) {
+  std::vector<int64_t> sizes;
+  const auto given = list.As<Napi::Array>();
+  for (uint32_t i = 0, n = given.Length(); i < n; ++i) sizes.push_back(given.Get(i).ToNumber().Int64Value());
+  return sizes;
+}
+
+}  // namespace dlpack
+
 Napi::Value ReadDLPack(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  View view;
-  if (!View::read(info[0], &view)) return env.Undefined();
+  dlpack::View view;
+  if (!dlpack::View::read(info[0], &view)) return env.Undefined();
   auto result = Napi::Object::New(env);
   result.Set("taken", Napi::Boolean::New(env, view.taken()));
   if (view.taken()) return result;
@@ -157,20 +140,6 @@ Napi::Value ReadDLPack(const Napi::CallbackInfo& info) {
   result.Set("compact", Napi::Boolean::New(env, view.empty() || view.compact()));
   result.Set("pointer", AsBigInt(env, view.pointer()));
   return result;
-}
-
-Napi::Value TakeDLPack(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&]() -> Napi::Value {
-    View view;
-    if (!View::read(info[0], &view) || view.taken())
-      return Refuse(info.Env(), "a DLPack capsule is expected that nobody has taken");
-    cuda::Device& device = cuda::device(info[1].ToNumber().Int32Value());
-    const size_t bytes = size_t(info[2].ToNumber().DoubleValue());
-    void* const pointer = view.pointer();
-    auto memory = cuda::Memory::wrap(device, pointer, bytes, view.take());
-    return MemoryObject::Make(info.Env(), std::move(memory), pointer, bytes,
-                              DType(info[3].ToNumber().Int32Value()), true);
-  });
 }
 
 }  // namespace fo

@@ -8,6 +8,11 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "../core/formats.h"
 
 namespace fo::dlpack {
 
@@ -46,16 +51,41 @@ constexpr uint64_t kReadOnly = 1;
 
 static_assert(sizeof(Tensor) == 48 && sizeof(Managed) == 64 && sizeof(Versioned) == 80, "DLPack's layout");
 
+// Either kind of capsule, as it lies in an External.
+struct View {
+  Managed* managed = nullptr;
+  Versioned* versioned = nullptr;
+  const Tensor* tensor = nullptr;
+
+  // False: it is none.
+  static bool read(const Napi::Value& value, View* view);
+  bool taken() const { return versioned ? !versioned->deleter : !managed->deleter; }
+  bool read_only() const { return versioned && (versioned->flags & kReadOnly) != 0; }
+  void* pointer() const { return static_cast<char*>(tensor->data) + tensor->byte_offset; }
+  bool compact() const;
+  bool empty() const;
+  // From now on the memory is ours to give back, by calling this once.
+  std::function<void()> take() const;
+};
+
+// A capsule over memory that `keep` keeps; on any thread it may be let go of.
+Napi::Value make_capsule(Napi::Env env, void* data, Device device, DType dtype, std::vector<int64_t> shape,
+                         std::shared_ptr<void> keep);
+std::vector<int64_t> sizes_of(const Napi::Value& list);
+
 }  // namespace fo::dlpack
 
 namespace fo {
 
-// exportDLPack(memory, shape, dtype) -> External
-Napi::Value ExportDLPack(const Napi::CallbackInfo& info);
 // readDLPack(external) -> { taken, readOnly, deviceType, device, code, bits, lanes, shape, compact, pointer
 // }, or undefined where it is no capsule
 Napi::Value ReadDLPack(const Napi::CallbackInfo& info);
-// takeDLPack(external, device, bytes, dtype) -> Memory, which gives it back
+
+// What differs between backends, each of which defines its own.
+// exportDLPack(memory, shape, dtype) -> External
+Napi::Value ExportDLPack(const Napi::CallbackInfo& info);
+// takeDLPack(external, device, bytes, dtype) -> memory, which gives it back; the CPU's has the first and
+// third argument alone
 Napi::Value TakeDLPack(const Napi::CallbackInfo& info);
 
 }  // namespace fo

@@ -48,8 +48,9 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory<Real>& 
       }
       m.sums[0][thread] = part_of_sum(partials, 1, args.grad_chunk_count, thread);
       uint32_t bad = kNone;
-      for (uint32_t i = uint32_t(thread); i < args.grad_chunk_count && bad == kNone; i += kThreads)
-        if (!is_finite_bits(bits_of(args.grad_partials[i]))) bad = i;
+      FO_UNROLL_BY_8
+      for (uint32_t i = uint32_t(thread); i < args.grad_chunk_count; i += kThreads)
+        if (!is_finite_bits(bits_of(args.grad_partials[i])) && bad == kNone) bad = i;
       m.bad[thread] = bad;
     });
     add_up(block, m.sums, 1);

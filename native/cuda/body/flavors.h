@@ -48,6 +48,7 @@ template <class T, int kElements>
 struct Pure {
   using Real = T;
   using V = lane::Lane<T>;
+  using Single = Pure<T, 1>;  // the same, one element at a time
   static constexpr int E = kElements;
   // A second loop for tensors all of whose streams are aligned, where there are registers and time for it.
   static constexpr bool kFastPath = std::is_same<T, float>::value;
@@ -94,6 +95,7 @@ using Double = Pure<double, 2>;
 
 // Every stream is what the tensor's format says, which all threads of a block branch on alike.
 struct Mixed {
+  using Single = Mixed;
   using Real = float;
   using V = lane::V;
   static constexpr int E = 4;

@@ -7,6 +7,7 @@ namespace fo::cuda {
 
 // Weights and states of float32: the parameter is one or has a master. Gradients are anything.
 struct Wide : Mixed {
+  using Single = Wide;
   static constexpr bool kFastPath = true;
 
   template <bool kFast>
@@ -42,6 +43,7 @@ struct Wide : Mixed {
 
 // Parameters, gradients and states of bfloat16, rounded in any way but those of masters.
 struct Bf16 : Mixed {
+  using Single = Bf16;
   static constexpr bool kFastPath = true;
 
   template <bool kFast>

@@ -168,16 +168,29 @@ struct Lanes {
     if constexpr (kPass == kUpdatePass && F::kFastPath) {
       if (!(aligned && at.whole(E) && run<true>(view, view.slot, clip, at, sums)))
         rare(view.row, view.slot, clip, at);
-    } else if (F::kFastPath && aligned && at.whole(E)) {
-      run<F::kFastPath>(view, view.slot, clip, at, sums);
+    } else if constexpr (kMeasures && F::kFastPath) {
+      if (aligned && at.whole(E)) {
+        run<true>(view, view.slot, clip, at, sums);
+      } else {
+        run<false>(view, view.slot, clip, at, sums);
+      }
     } else {
       run<false>(view, view.slot, clip, at, sums);
     }
   }
-  // Out of line, so that its registers are not those of the loop.
+  // Out of line, so that its registers are not those of the loop; one by one where that is less code.
   FO_CALLED void rare(const TensorRow& row, const Slot& slot, const Real& clip, Place at) {
     NoSums none;
-    run<false>({row, slot}, slot, clip, at, none);
+    using Single = typename F::Single;
+    if constexpr (std::is_same<Single, F>::value) {
+      run<false>({row, slot}, slot, clip, at, none);
+    } else {
+      const uint32_t end = at.whole(E) ? at.first + E : at.count;
+      FO_NO_UNROLL
+      for (uint32_t i = at.first; i < end; ++i)
+        Lanes<Rule, M, Single, kPass>::template run<false>({row, slot}, slot, clip, {at.chunk, i, i + 1},
+                                                           none);
+    }
   }
 
   // A thread's part of a piece of a chunk.

@@ -66,7 +66,10 @@ FO_DEVICE T part_of_sum(const T* numbers, uint32_t stride, uint32_t count, int t
   T total = 0;
   for (uint32_t i = uint32_t(thread); i < count;) {
     T run = 0;
-    for (uint32_t k = 0; k < kRun && i < count; ++k, i += kThreads) run = run + numbers[uint64_t(i) * stride];
+    // Every block does this before its first element: the loads should be on their way together.
+    FO_UNROLL_BY_8
+    for (uint32_t k = 0; k < kRun; ++k, i += kThreads)
+      if (i < count) run = run + numbers[uint64_t(i) * stride];
     total = total + run;
   }
   return total;

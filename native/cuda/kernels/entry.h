@@ -1,12 +1,10 @@
 #pragma once
 // From a body to a kernel: a __global__ function where nvcc compiles, else a function for the executor.
-#include <cstring>
-#include <string>
-
 #include "../block.h"
 #include "../kernels.h"
 
 #if !defined(__CUDACC__)
+#include <cstring>
 #include <memory>
 #endif
 
@@ -38,14 +36,26 @@ void entry(const Launch& launch, const void* args) {
 
 #endif
 
+// A kernel but for its name. Names are put together in table.cpp: inline in every one of hundreds of kernels,
+// that would be most of the host's code.
+struct Unnamed {
+  const void* function;
+  int blocks;
+  size_t arg_bytes;
+};
+template <class Body, int kBlocks>
+Unnamed unnamed() {
+  return {reinterpret_cast<const void*>(&entry<Body, kBlocks>), kBlocks, sizeof(typename Body::Args)};
+}
+
 // Kernels are made once and live as long as the process.
+const Kernel* make_kernel(const char* name, const Unnamed& kernel);
+// `mode`: -1 for the only one.
+const Kernel* make_kernel(const char* pass, const char* rule, int mode, const char* flavor,
+                          const Unnamed& kernel);
 template <class Body, int kBlocks = 4>
-const Kernel* make_kernel(const std::string& name) {
-  // Characters alone: of a string object nobody would know any more, and leak checkers would complain.
-  auto* const lasting = new char[name.size() + 1];
-  std::memcpy(lasting, name.c_str(), name.size() + 1);
-  return new Kernel{lasting, reinterpret_cast<const void*>(&entry<Body, kBlocks>), kThreads, kBlocks,
-                    sizeof(typename Body::Args)};
+const Kernel* make_kernel(const char* name) {
+  return make_kernel(name, unnamed<Body, kBlocks>());
 }
 
 }  // namespace fo::cuda

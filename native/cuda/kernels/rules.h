@@ -40,12 +40,11 @@ template <class Rule, int M, class F, PassKind kPass>
 const Kernel* rule_kernel(const char* name) {
   if constexpr (M < Rule::kModes && kThere<Rule, F, kPass> && (!kIsKnown<F> || kIsSlim<Rule, M>)) {
     constexpr const char* kPasses[] = {"update", "observe", "measure"};
-    const std::string mode = Rule::kModes > 1 ? " mode " + std::to_string(M) : "";
     // With four blocks on a multiprocessor, a thread has 64 registers: too few for these.
     constexpr bool kWatches = kPass == kObservePass, kIsDouble = std::is_same<F, Double>::value;
     constexpr int kBlocks = kWatches && !std::is_same<F, Plain>::value ? 2 : kWatches || kIsDouble ? 3 : 4;
-    return make_kernel<Pass<Rule, M, F, kPass>, kBlocks>(std::string(kPasses[kPass]) + " " + name + mode +
-                                                         ", " + kFlavorName<F>);
+    return make_kernel(kPasses[kPass], name, Rule::kModes > 1 ? M : -1, kFlavorName<F>,
+                       unnamed<Pass<Rule, M, F, kPass>, kBlocks>());
   } else {
     return nullptr;
   }

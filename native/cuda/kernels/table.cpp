@@ -1,8 +1,11 @@
 // Finds kernels.
 #include <algorithm>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "../../core/rule_table.h"
+#include "entry.h"
 #include "rows.h"
 
 namespace fo::cuda {
@@ -22,7 +25,21 @@ const Kernel* find(const Rows* passes, int rule, int mode, Flavor flavor) {
   return rows ? rows()[rule].modes[mode] : nullptr;
 }
 
+const Kernel* keep(const std::string& name, const Unnamed& kernel) {
+  // Characters alone: of a string object nobody would know any more, and leak checkers would complain.
+  auto* const lasting = new char[name.size() + 1];
+  std::memcpy(lasting, name.c_str(), name.size() + 1);
+  return new Kernel{lasting, kernel.function, kThreads, kernel.blocks, kernel.arg_bytes};
+}
+
 }  // namespace
+
+const Kernel* make_kernel(const char* name, const Unnamed& kernel) { return keep(name, kernel); }
+const Kernel* make_kernel(const char* pass, const char* rule, int mode, const char* flavor,
+                          const Unnamed& kernel) {
+  const std::string variant = mode < 0 ? "" : " mode " + std::to_string(mode);
+  return keep(std::string(pass) + " " + rule + variant + ", " + flavor, kernel);
+}
 
 Flavor flavor_of(Format f) {
   if (f.state == DType::kBlocks8) return Flavor::kBlocks8;
