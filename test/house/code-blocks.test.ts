@@ -5,6 +5,7 @@ import { backends } from 'fused-optim';
 import { noCuda } from '../helpers/cuda';
 import { python, testWithPython } from '../helpers/files';
 import { blocks, blocksIn, outputsIn, type Block } from './code-blocks/blocks';
+import { exceptionOf, exceptions } from './code-blocks/exceptions';
 import { programOf } from './code-blocks/program';
 import { commandsIn, problemOf } from './code-blocks/shell';
 import { packageTree, typeCheck } from './package-tree';
@@ -28,14 +29,16 @@ const named = (list: readonly Block[]) =>
   list.map((block) => [`${block.document}:${block.line}`, block] as const);
 
 test('every block says what it is', () => {
-  const known = ['ts', 'js', 'sh', 'json', 'python', 'text'];
+  const known = ['ts', 'js', 'sh', 'json', 'python', 'text', 'c'];
   const others = all.filter(({ language }) => !known.includes(language));
   expect(others.map(({ document, line, language }) => `${document}:${line} ${language}`)).toEqual([]);
 });
 
 describe('programs', () => {
   const directory = packageTree();
-  const programs = of('ts', 'js').filter(({ document }) => !(document in elsewhere));
+  const programs = of('ts', 'js').filter(
+    ({ document, text }) => !(document in elsewhere) && !exceptionOf(document, text),
+  );
   const fileOf = ({ document, line }: Block): string =>
     `${document.replace(/\.md$/, '').replace(/\W+/g, '-')}-${line}`;
   const problems = new Map<string, string[]>();
@@ -113,6 +116,37 @@ describe('programs', () => {
         .split('\n')
         .map((line) => line.trimEnd());
     expect(lines(output)).toEqual(lines(shown.text));
+  });
+});
+
+describe('what cannot run', () => {
+  const read = (file: string): string => fs.readFileSync(path.join(root, file), 'utf8');
+  const excused = all.filter(({ document, text }) => exceptionOf(document, text));
+
+  test('is listed, with a block for each exception', () => {
+    expect(excused).toHaveLength(exceptions.length);
+    const others = of('c').filter((block) => !excused.includes(block));
+    expect(others.map(({ document, line }) => `${document}:${line}`)).toEqual([]);
+  });
+
+  test.each(named(excused))('%s is held by something else', (_, { document, text }) => {
+    const { excerptOf, heldBy, header } = exceptionOf(document, text)!;
+    expect([excerptOf, heldBy, header].filter((file) => file !== undefined)).toHaveLength(1);
+    if (heldBy !== undefined) expect(fs.existsSync(path.join(root, heldBy))).toBe(true);
+    if (excerptOf !== undefined) {
+      const lines = read(excerptOf)
+        .split('\n')
+        .map((line) => line.trim());
+      const foreign = text.split('\n').filter((line) => !lines.includes(line.trim()));
+      expect(foreign).toEqual([]);
+    }
+    if (header !== undefined) {
+      const used = [...text.matchAll(/api->(\w+)|\b(fused_optim_\w+|FUSED_OPTIM_\w+)/g)];
+      const unknown = used
+        .map(([, member, name]) => member ?? name!)
+        .filter((name) => !read(header).includes(name));
+      expect(unknown).toEqual([]);
+    }
   });
 });
 

@@ -33,6 +33,8 @@ export const unchecked: readonly (readonly [RegExp, string])[] = [
   [/^pip install [\w .-]+$/, "Python's packages, which no test installs"],
   [/^tail -\w+( \d+)?$/, 'a tool of the system'],
   [/^apt-get install -y [\w+ -]+$/, 'a tool of the system'],
+  [/^cd [\w./-]+$/, 'where the commands below it run'],
+  [/^npm start$/, 'test/examples/native-addon.test.ts runs that package'],
   [/^git clone \S+$/, 'the network'],
 ];
 
