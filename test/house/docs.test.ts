@@ -38,6 +38,17 @@ describe.each(documents.filter((name) => name.endsWith('.md')))('%s', (document)
   });
 });
 
+test('docs/README.md lists every page and every example', () => {
+  const listed = [...read('docs/README.md').matchAll(/\]\(([\w./-]+)\)/g)].map((match) => match[1]!);
+  const pages = fs.readdirSync(path.join(root, 'docs')).filter((name) => /\.md$/.test(name));
+  const examples = fs
+    .readdirSync(path.join(root, 'examples'))
+    .map((name) => `../examples/${name}/README.md`)
+    .filter((file) => fs.existsSync(path.join(root, 'docs', file)));
+  expect(listed.sort()).toEqual([...pages.filter((name) => name !== 'README.md'), ...examples].sort());
+  expect(read('README.md')).toContain('](docs/README.md)');
+});
+
 test('CONTRIBUTING gives a reason for every dependency, and for nothing else', () => {
   const section = read('CONTRIBUTING.md').split('## Dependencies')[1]!;
   const rows = section.split('\n').filter((line) => line.startsWith('| `'));
