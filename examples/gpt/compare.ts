@@ -55,7 +55,7 @@ const lowest = (curve: readonly Point[]): number => Math.min(...curve.map(({ los
 function stateBytes(name: string, { model }: Trainee): number {
   const optimizer = createOptimizer(
     name,
-    model.weights.map((weight) => ({ ...weight, data: weight.data.slice() })),
+    model.weights.map((weight) => ({ ...weight, data: weight.data.slice(), grad: weight.grad })),
   );
   try {
     optimizer.step();
