@@ -19,7 +19,13 @@ test('the addon needs nothing of V8 or of the inside of Node to load', () => {
 test('installing opens no connection of its own', () => {
   const script = fs.readFileSync(path.join(root, 'scripts', 'install.js'), 'utf8');
   const modules = [...script.matchAll(/require\('([^']+)'\)/g)].map((match) => match[1]);
-  expect(modules.sort()).toEqual(['../dist/platform', 'node:child_process', 'node:fs', 'node:os', 'node:path']);
+  expect(modules.sort()).toEqual([
+    '../dist/platform',
+    'node:child_process',
+    'node:fs',
+    'node:os',
+    'node:path',
+  ]);
   expect(script).not.toMatch(/https?:|\bfetch\(|\bcurl\b|\bwget\b/);
   // npm runs these of a package that is installed; `prepare` is run in clones only.
   const { scripts } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
