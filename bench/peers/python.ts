@@ -19,7 +19,8 @@ export class PythonWorker {
     this.#child.on('close', () => {
       const lines = this.#errors.trim().split('\n');
       // Exceptions of torch go on for lines after the one that says what happened.
-      const last = lines.findLast((line) => /^[\w.]*(?:Error|Exception|Exit)\b/.test(line)) ?? lines.at(-1) ?? '';
+      const last =
+        lines.findLast((line) => /^[\w.]*(?:Error|Exception|Exit)\b/.test(line)) ?? lines.at(-1) ?? '';
       this.#end(new Error(last === '' ? 'the Python process ended' : last));
     });
     // A pipe that breaks is told by 'close', with the reason Python gave.

@@ -112,8 +112,8 @@ template <class Uses, class Fill>
 bool TensorList::ensure_states(Uses uses, Fill fill, size_t* bytes_wanted) {
   // All tensors' first states come first, then all their second ones: a step over many small tensors then
   // reads few long streams. A few cache lines between these keep streams of equal length off the same cache
-  // sets. A GPU reads 128 bytes at a time: where states began between two such lines, steps took up to a third
-  // longer.
+  // sets. A GPU reads 128 bytes at a time: where states began between two such lines, steps took up to a
+  // third longer.
   constexpr size_t kLine = 128, kSkew = 5 * kLine;
   *bytes_wanted = 0;
   unsigned any = 0;  // in nearly every step there is none
