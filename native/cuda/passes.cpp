@@ -98,16 +98,17 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     if (c.chunks == 0 && !args_.last) continue;
     const bool observe = facts_.diagnostics || (c.syncs && may_sync(c, settings));
     args_.observed = facts_.diagnostics ? at<char>(c.observed) : nullptr;
-    if (observe || c.norm || facts_.measures) {
-      launch(observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor),
-             c.chunks, &args_);
-      continue;
-    }
+    const Kernel* const kernel =
+        observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor);
     // Blocks that come and go share memory more evenly than those that stay; but where each begins with sums,
     // only few may.
-    args_.halvings = c.halvings;
-    launch_blocks(update_kernel(c.rule, c.mode, c.flavor), c.chunks << c.halvings, &args_);
-    args_.halvings = 0;
+    const bool begins_with_sums = observe || c.norm || facts_.measures;
+    args_.halvings = begins_with_sums ? 0 : c.halvings;
+    if (begins_with_sums) {
+      launch(kernel, c.chunks, &args_);
+    } else {
+      launch_blocks(kernel, c.chunks << c.halvings, &args_);
+    }
   }
   if (must_end && classes_.empty()) {
     // Any kernel over no chunks ends a step.

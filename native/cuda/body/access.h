@@ -11,15 +11,11 @@
 #define FO_UNROLL _Pragma("unroll")
 #define FO_UNROLL_BY_8 _Pragma("unroll 8")
 #define FO_NO_UNROLL _Pragma("unroll 1")
+#define FO_CALLED static __device__ __noinline__
 #else
 #define FO_UNROLL
 #define FO_UNROLL_BY_8
 #define FO_NO_UNROLL
-#endif
-
-#if defined(__CUDACC__)
-#define FO_CALLED static __device__ __noinline__
-#else
 #define FO_CALLED static
 #endif
 

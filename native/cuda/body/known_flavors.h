@@ -5,22 +5,27 @@
 
 namespace fo::cuda {
 
-// Weights and states of float32: the parameter is one or has a master. Gradients are anything.
-struct Wide : Mixed {
-  using Single = Wide;
+// States of one type.
+template <DType kState>
+struct KnownStates : Mixed {
   static constexpr bool kFastPath = true;
 
   template <bool kFast>
   FO_DEVICE void fetch_state(Raw& raw, const View& view, int k, const Place& at) {
-    fetch<kFast>(raw, view, view.row.states[k], DType::kF32, kFirstState + k, at);
+    fetch<kFast>(raw, view, view.row.states[k], kState, kFirstState + k, at);
   }
   FO_DEVICE void decode_state(Reals& x, const Raw& raw, const View&, int, const Place&, bool) {
-    decode(x, raw, DType::kF32);
+    decode(x, raw, kState);
   }
   template <bool kFast>
   FO_DEVICE void put_state(const View& view, int k, const Place& at, const Reals& x) {
-    put<kFast>(view, view.row.states[k], DType::kF32, kFirstState + k, at, x);
+    put<kFast>(view, view.row.states[k], kState, kFirstState + k, at, x);
   }
+};
+
+// Weights and states of float32: the parameter is one or has a master. Gradients are anything.
+struct Wide : KnownStates<DType::kF32> {
+  using Single = Wide;
 
   using Weights = Raw;
   FO_DEVICE bool has_master(const TensorRow& row) { return row.extra != nullptr; }
@@ -42,26 +47,14 @@ struct Wide : Mixed {
 };
 
 // Parameters, gradients and states of bfloat16, rounded in any way but those of masters.
-struct Bf16 : Mixed {
+struct Bf16 : KnownStates<DType::kBf16> {
   using Single = Bf16;
-  static constexpr bool kFastPath = true;
 
   template <bool kFast>
   FO_DEVICE void fetch(Raw& raw, const View& view, const void* stream, DType, int number, const Place& at) {
     Mixed::fetch<kFast>(raw, view, stream, DType::kBf16, number, at);
   }
   FO_DEVICE void decode(Reals& x, const Raw& raw, DType) { Mixed::decode(x, raw, DType::kBf16); }
-  template <bool kFast>
-  FO_DEVICE void fetch_state(Raw& raw, const View& view, int k, const Place& at) {
-    fetch<kFast>(raw, view, view.row.states[k], DType::kBf16, kFirstState + k, at);
-  }
-  FO_DEVICE void decode_state(Reals& x, const Raw& raw, const View&, int, const Place&, bool) {
-    decode(x, raw, DType::kBf16);
-  }
-  template <bool kFast>
-  FO_DEVICE void put_state(const View& view, int k, const Place& at, const Reals& x) {
-    put<kFast>(view, view.row.states[k], DType::kBf16, kFirstState + k, at, x);
-  }
 
   template <bool kFast>
   FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
