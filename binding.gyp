@@ -3,7 +3,7 @@
 {
   "target_defaults": {
     "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
-    "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+    "defines": ["<!@(node scripts/sources.js defines.node)"],
     # Node's own defaults: exceptions off (the core turns std::bad_alloc into an error message) and a C++
     # standard that changes with the Node version.
     "cflags_cc/": [["exclude", "^-fno-(exceptions|rtti)$"], ["exclude", "^-std=gnu"]],

@@ -8,7 +8,7 @@
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { Build, capture, findCompiler, withoutLocals } = require('../test/native/build');
-const { cuda, flags, root } = require('./sources');
+const { cuda, defines, flags, root } = require('./sources');
 
 /** A build of host code; everything is kept in build-cuda-host*. */
 function hostBuild(sanitizers) {
@@ -52,8 +52,7 @@ function coreObjects(build) {
 /** Flags of a file that includes Node's headers. */
 function nodeFlags(build) {
   const include = [require('node-addon-api').include_dir, require('node-api-headers').include_dir];
-  const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
-  defines.push('NODE_GYP_MODULE_NAME=fused_optim_cuda', 'BUILDING_NODE_EXTENSION');
+  const nodeDefines = [...defines.node, 'NODE_GYP_MODULE_NAME=fused_optim_cuda', 'BUILDING_NODE_EXTENSION'];
   // Objects of Node, such as V8's shared pointers, come without the type information that this check reads.
   const undefinedFlags = build.flags.some((flag) => /^-fsanitize=.*undefined/.test(flag))
     ? ['-fno-sanitize=vptr']
@@ -62,7 +61,7 @@ function nodeFlags(build) {
     ...build.common,
     ...undefinedFlags,
     ...include.flatMap((directory) => ['-isystem', path.resolve(root, directory)]),
-    ...defines.map((define) => `-D${define}`),
+    ...nodeDefines.map((define) => `-D${define}`),
   ];
 }
 

@@ -13,7 +13,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { Build, capture, findCompiler, withoutLocals } = require('../test/native/build');
-const { core, flags, isas, kernels, node: nodeSources, root } = require('./sources');
+const { core, defines, flags, isas, kernels, node: nodeSources, root } = require('./sources');
 
 const tests = path.join(root, 'test', 'native');
 const { values: options, positionals } = parseArgs({
@@ -136,10 +136,9 @@ async function buildTests(build) {
 /** The addon with sanitizers: the core's objects again, Node's half, and the kernels as they ship. */
 async function buildAddon(build) {
   const include = [require('node-addon-api').include_dir, require('node-api-headers').include_dir];
-  const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
-  defines.push('NODE_GYP_MODULE_NAME=fused_optim', 'BUILDING_NODE_EXTENSION');
+  const nodeDefines = [...defines.node, 'NODE_GYP_MODULE_NAME=fused_optim', 'BUILDING_NODE_EXTENSION'];
   const nodeFlags = include.flatMap((directory) => ['-isystem', path.resolve(root, directory)]);
-  nodeFlags.push(...defines.map((define) => `-D${define}`));
+  nodeFlags.push(...nodeDefines.map((define) => `-D${define}`));
   const objects = [
     ...core.map((file) => build.object(path.parse(file).name, file, common)),
     ...nodeSources.map((file) => build.object(path.parse(file).name, file, [...common, ...nodeFlags])),

@@ -23,9 +23,8 @@ set_target_properties(fused_optim_cuda PROPERTIES PREFIX "" SUFFIX ".node" CUDA_
 target_include_directories(fused_optim_cuda PRIVATE native)
 target_include_directories(fused_optim_cuda SYSTEM PRIVATE ${CMAKE_JS_INC} ${node_addon_api}
                                                            ${CUDAToolkit_INCLUDE_DIRS})
-target_compile_definitions(
-  fused_optim_cuda PRIVATE NAPI_VERSION=8 NAPI_DISABLE_CPP_EXCEPTIONS NODE_ADDON_API_DISABLE_DEPRECATED
-                           NODE_GYP_MODULE_NAME=fused_optim_cuda BUILDING_NODE_EXTENSION)
+target_compile_definitions(fused_optim_cuda PRIVATE ${node_defines} NODE_GYP_MODULE_NAME=fused_optim_cuda
+                                                    BUILDING_NODE_EXTENSION)
 target_compile_options(fused_optim_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${common_flags}>
                                                 $<$<COMPILE_LANGUAGE:CUDA>:${nvcc_flags}>)
 target_link_libraries(fused_optim_cuda PRIVATE ${CMAKE_JS_LIB} CUDA::cudart_static ${CMAKE_DL_LIBS})

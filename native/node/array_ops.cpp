@@ -6,6 +6,7 @@
 #include "../core/arrays.h"
 #include "../core/dtypes.h"
 #include "../cpu/isa.h"
+#include "read.h"
 #include "refuse.h"
 
 namespace fo {
@@ -20,8 +21,8 @@ struct Call {
   // False: an argument is not what it should be.
   bool read(const char* name, Napi::Value isa_name, Napi::Value thread_count, Napi::Value list) {
     helper = find_rule(name);
-    const Isa* const isa = find_isa(isa_name.ToString().Utf8Value());
-    threads = std::max(1, thread_count.ToNumber().Int32Value());
+    const Isa* const isa = find_isa(TextOf(isa_name));
+    threads = std::max(1, NumberOf<int>(thread_count));
     if (!helper || helper->is_optimizer || !isa || !isa->missing.empty() || !list.IsArray()) return false;
     kernels = &isa->kernels[f32][helper->index];
     const auto given = list.As<Napi::Array>();
@@ -53,6 +54,7 @@ Napi::Value SumSquares(const Napi::CallbackInfo& info) {
   if (!call.read("squares", info[0], info[1], info[2]))
     return Refuse(info.Env(), "arrays or their helper are not as expected");
   auto sums = Napi::Float64Array::New(info.Env(), call.arrays.size());
+  if (sums.IsEmpty()) return sums;
   sum_squares(*call.kernels, call.threads, call.arrays, sums.Data());
   return sums;
 }
@@ -60,7 +62,7 @@ Napi::Value SumSquares(const Napi::CallbackInfo& info) {
 Napi::Value Transform(const Napi::CallbackInfo& info) {
   Call call;
   const auto values = info[4].As<Napi::Float64Array>();
-  if (!call.read(info[0].ToString().Utf8Value().c_str(), info[1], info[2], info[3]) ||
+  if (!call.read(TextOf(info[0]).c_str(), info[1], info[2], info[3]) ||
       values.ElementLength() != call.arrays.size() || call.helper->sums > 0)
     return Refuse(info.Env(), "arrays or their helper are not as expected");
   if (info[5].IsArray()) {

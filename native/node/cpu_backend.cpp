@@ -7,6 +7,7 @@
 #include "../core/stepper.h"
 #include "../cpu/cpu_matmul.h"
 #include "../cpu/isa.h"
+#include "read.h"
 #include "stepper_object.h"
 
 namespace fo {
@@ -57,9 +58,9 @@ class CpuBackend : public Backend {
 
 // new Stepper(rules, isa, threads)
 std::unique_ptr<Backend> make_backend(const Napi::CallbackInfo& info, std::vector<const RuleInfo*> rules) {
-  const Isa* const isa = find_isa(info[1].ToString().Utf8Value());
+  const Isa* const isa = find_isa(TextOf(info[1]));
   if (!isa || !isa->missing.empty()) return nullptr;
-  const int threads = std::max(1, info[2].ToNumber().Int32Value());
+  const int threads = std::max(1, NumberOf<int>(info[2]));
   auto backend = std::make_unique<CpuBackend>();
   backend->stepper = std::make_shared<Stepper>(std::move(rules), isa->kernels, isa->codecs, threads,
                                                std::make_unique<CpuMatmul>(*isa, threads));

@@ -5,6 +5,7 @@
 #include "cuda_env.h"
 #include "cuda_tensor.h"
 #include "dlpack.h"
+#include "read.h"
 
 namespace fo {
 
@@ -21,12 +22,12 @@ Napi::Value TakeDLPack(const Napi::CallbackInfo& info) {
     dlpack::View view;
     if (!dlpack::View::read(info[0], &view) || view.taken())
       return Refuse(info.Env(), "a DLPack capsule is expected that nobody has taken");
-    cuda::Device& device = cuda::device(info[1].ToNumber().Int32Value());
-    const size_t bytes = size_t(info[2].ToNumber().DoubleValue());
+    cuda::Device& device = cuda::device(NumberOf<int>(info[1]));
+    const auto bytes = NumberOf<size_t>(info[2]);
     void* const pointer = view.pointer();
     auto memory = cuda::Memory::wrap(device, pointer, bytes, view.take());
-    return MemoryObject::Make(info.Env(), std::move(memory), pointer, bytes,
-                              DType(info[3].ToNumber().Int32Value()), true);
+    return MemoryObject::Make(info.Env(), std::move(memory), pointer, bytes, DType(NumberOf<int>(info[3])),
+                              true);
   });
 }
 

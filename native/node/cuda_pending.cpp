@@ -12,7 +12,7 @@ Napi::Value Pending::Start(Napi::Env env, const cuda::Stream& stream, Facts fact
   std::unique_ptr<Pending> pending(new Pending(stream.device, std::move(facts)));
   pending->done_.record(stream.handle);
   napi_value promise, name;
-  napi_create_promise(env, &pending->deferred_, &promise);
+  if (napi_create_promise(env, &pending->deferred_, &promise) != napi_ok) return env.Undefined();
   napi_create_string_utf8(env, "fused-optim cuda", NAPI_AUTO_LENGTH, &name);
   Pending* const raw = pending.release();
   napi_create_async_work(env, nullptr, name, Execute, Complete, raw, &raw->work_);

@@ -2,6 +2,7 @@
 
 #include "cuda_env.h"
 #include "cuda_pending.h"
+#include "read.h"
 
 namespace fo {
 namespace {
@@ -32,7 +33,7 @@ Napi::Function StreamObject::Define(Napi::Env env) {
 StreamObject::StreamObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamObject>(info) {
   napi_type_tag_object(info.Env(), info.This(), &kStreamTag);
   Guarded(info.Env(), [&] {
-    cuda::Device& device = cuda::device(info[0].ToNumber().Int32Value());
+    cuda::Device& device = cuda::device(NumberOf<int>(info[0]));
     stream_ = info[1].IsBigInt() ? std::make_shared<cuda::Stream>(device, AsPointer(info[1]))
                                  : std::make_shared<cuda::Stream>(device);
     return info.Env().Undefined();
@@ -91,8 +92,7 @@ Napi::Function EventObject::Define(Napi::Env env) {
 EventObject::EventObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EventObject>(info) {
   napi_type_tag_object(info.Env(), info.This(), &kEventTag);
   Guarded(info.Env(), [&] {
-    event_ =
-        std::make_shared<cuda::Event>(cuda::device(info[0].ToNumber().Int32Value()), info[1].ToBoolean());
+    event_ = std::make_shared<cuda::Event>(cuda::device(NumberOf<int>(info[0])), FlagOf(info[1]));
     return info.Env().Undefined();
   });
 }

@@ -8,6 +8,7 @@
 #include "cuda_env.h"
 #include "cuda_pending.h"
 #include "cuda_stream.h"
+#include "read.h"
 
 namespace fo {
 namespace {
@@ -40,8 +41,6 @@ struct HostView {
     }
   }
 };
-
-size_t Bytes(const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); }
 
 }  // namespace
 
@@ -94,23 +93,23 @@ void MemoryObject::Finalize(Napi::BasicEnv env) { Release(env); }
 
 Napi::Value MemoryObject::Allocate(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    const size_t bytes = Bytes(info[1]);
-    auto memory = cuda::Memory::allocate(cuda::device(info[0].ToNumber().Int32Value()), bytes);
+    const auto bytes = NumberOf<size_t>(info[1]);
+    auto memory = cuda::Memory::allocate(cuda::device(NumberOf<int>(info[0])), bytes);
     void* const pointer = memory->pointer;
-    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[2].ToNumber().Int32Value()), true);
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(NumberOf<int>(info[2])), true);
   });
 }
 
 Napi::Value MemoryObject::Wrap(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     void* const pointer = AsPointer(info[1]);
-    const size_t bytes = Bytes(info[2]);
+    const auto bytes = NumberOf<size_t>(info[2]);
     std::function<void()> release;
     CudaTensorHandle kept;
     if (Read(info[4], &kept)) release = [memory = std::move(kept.memory)] {};
     auto memory =
-        cuda::Memory::wrap(cuda::device(info[0].ToNumber().Int32Value()), pointer, bytes, std::move(release));
-    return Make(info.Env(), std::move(memory), pointer, bytes, DType(info[3].ToNumber().Int32Value()), false);
+        cuda::Memory::wrap(cuda::device(NumberOf<int>(info[0])), pointer, bytes, std::move(release));
+    return Make(info.Env(), std::move(memory), pointer, bytes, DType(NumberOf<int>(info[3])), false);
   });
 }
 
@@ -215,9 +214,8 @@ Napi::Value MemoryObject::DownloadAsync(const Napi::CallbackInfo& info) {
 Napi::Value MemoryObject::Pinned(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guarded(env, [&]() -> Napi::Value {
-    const size_t bytes = Bytes(info[1]);
-    auto* const keep =
-        new std::shared_ptr<void>(cuda::pinned(cuda::device(info[0].ToNumber().Int32Value()), bytes));
+    const auto bytes = NumberOf<size_t>(info[1]);
+    auto* const keep = new std::shared_ptr<void>(cuda::pinned(cuda::device(NumberOf<int>(info[0])), bytes));
     napi_value buffer;
     const napi_status status = napi_create_external_arraybuffer(
         env, keep->get(), bytes,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pointers.h"
+#include "read.h"
 
 namespace fo {
 namespace dlpack {
@@ -114,7 +115,7 @@ Napi::Value make_capsule(Napi::Env env, void* data, Device device, DType dtype, 
 std::vector<int64_t> sizes_of(const Napi::Value& list) {
   std::vector<int64_t> sizes;
   const auto given = list.As<Napi::Array>();
-  for (uint32_t i = 0, n = given.Length(); i < n; ++i) sizes.push_back(given.Get(i).ToNumber().Int64Value());
+  for (uint32_t i = 0, n = given.Length(); i < n; ++i) sizes.push_back(NumberOf<int64_t>(given.Get(i)));
   return sizes;
 }
 

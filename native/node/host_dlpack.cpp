@@ -5,6 +5,7 @@
 
 #include "buffer_pin.h"
 #include "dlpack.h"
+#include "read.h"
 #include "refuse.h"
 
 namespace fo {
@@ -17,7 +18,7 @@ Napi::Value ExportDLPack(const Napi::CallbackInfo& info) {
   if (!can_pin_buffers() ||
       napi_get_typedarray_info(env, info[0], nullptr, nullptr, &data, &buffer, nullptr) != napi_ok)
     return Refuse(env, "a typed array, whose memory can be kept, is expected");
-  return dlpack::make_capsule(env, data, {dlpack::kCpu, 0}, DType(info[2].ToNumber().Int32Value()),
+  return dlpack::make_capsule(env, data, {dlpack::kCpu, 0}, DType(NumberOf<int>(info[2])),
                               dlpack::sizes_of(info[1]), pin_buffer(buffer));
 }
 
@@ -27,7 +28,7 @@ Napi::Value TakeDLPack(const Napi::CallbackInfo& info) {
   dlpack::View view;
   if (!dlpack::View::read(info[0], &view) || view.taken())
     return Refuse(env, "a DLPack capsule is expected that nobody has taken");
-  const size_t bytes = size_t(info[1].ToNumber().DoubleValue());
+  const auto bytes = NumberOf<size_t>(info[1]);
   if (bytes == 0) {
     view.take()();
     return Napi::ArrayBuffer::New(env, 0);

@@ -1,5 +1,6 @@
 #pragma once
-// lib/ has checked its callers and explains to them; what throws this is a mistake inside the package.
+// lib/ has checked its callers and explains to them; what throws this is a mistake inside the package, or a
+// worker that is being terminated: then calls of Node-API fail, and the exception goes nowhere.
 #include <napi.h>
 
 #include <string>

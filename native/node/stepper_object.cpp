@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "buffer_pin.h"
+#include "read.h"
 #include "refuse.h"
 
 namespace fo {
@@ -14,7 +15,7 @@ namespace {
 // A number of an enum with `count` values.
 template <class Enum>
 bool ReadEnum(const Napi::Value& value, int count, Enum* result) {
-  const int number = value.IsNumber() ? value.ToNumber().Int32Value() : -1;
+  const int number = NumberOf<int>(value);
   *result = Enum(number);
   return number >= 0 && number < count;
 }
@@ -38,8 +39,7 @@ Napi::Function StepperObject::Define(Napi::Env env) {
 StepperObject::StepperObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StepperObject>(info) {
   const auto names = info[0].As<Napi::Array>();
   std::vector<const RuleInfo*> rules;
-  for (uint32_t i = 0; i < names.Length(); ++i)
-    rules.push_back(find_rule(names.Get(i).ToString().Utf8Value().c_str()));
+  for (uint32_t i = 0; i < names.Length(); ++i) rules.push_back(find_rule(TextOf(names.Get(i)).c_str()));
   if (std::count(rules.begin(), rules.end(), nullptr) == 0) backend_ = make_backend(info, std::move(rules));
   if (backend_)
     stepper_ = backend_->stepper;
@@ -62,7 +62,7 @@ bool StepperObject::Usable(Napi::Env env) const {
 Tensor* StepperObject::TensorAt(const Napi::CallbackInfo& info, size_t argument) {
   if (!Usable(info.Env())) return nullptr;
   std::vector<Tensor>& all = stepper_->tensors().all();
-  const int64_t index = info[argument].ToNumber().Int64Value();
+  const auto index = NumberOf<int64_t>(info[argument]);
   if (index >= 0 && index < int64_t(all.size())) return &all[size_t(index)];
   Refuse(info.Env(), "no such tensor");
   return nullptr;
@@ -76,19 +76,18 @@ void StepperObject::AccountMemory(Napi::BasicEnv env) {
 
 // addGroup(rule): an index into the list of rules
 Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
-  if (Usable(info.Env())) stepper_->add_group(info[0].ToNumber().Int32Value());
+  if (Usable(info.Env())) stepper_->add_group(NumberOf<int>(info[0]));
   return info.Env().Undefined();
 }
 
 // add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
-  const auto size = [](const Napi::Value& value) { return size_t(value.ToNumber().DoubleValue()); };
   const auto dims = info[1].As<Napi::Array>();
-  const Shape shape{dims.Get(0u).ToNumber().Int32Value(), size(dims.Get(1u)), size(dims.Get(2u)),
-                    dims.Get(3u).ToBoolean()};
-  const uint32_t group = info[2].ToNumber().Uint32Value();
-  const size_t length = size(info[0]);
+  const Shape shape{NumberOf<int>(dims.Get(0u)), NumberOf<size_t>(dims.Get(1u)),
+                    NumberOf<size_t>(dims.Get(2u)), FlagOf(dims.Get(3u))};
+  const auto group = NumberOf<uint32_t>(info[2]);
+  const auto length = NumberOf<size_t>(info[0]);
   if (group >= stepper_->groups() || shape.rows * shape.cols != length)
     return Refuse(info.Env(), "no such group, or a shape of another size");
   const auto codes = info[3].As<Napi::Array>();
@@ -99,7 +98,7 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   format.grad = format.param;
   if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
     return Refuse(info.Env(), "no such format");
-  const uint32_t key = info[4].ToNumber().Uint32Value();
+  const auto key = NumberOf<uint32_t>(info[4]);
   return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key));
 }
 
@@ -112,7 +111,7 @@ Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   const auto list = info[0].As<Napi::Array>();
   for (uint32_t i = 0, n = list.Length(); i + 3 < n; i += 4) {
     const Napi::HandleScope scope(env);
-    const uint32_t index = list.Get(i).ToNumber().Uint32Value();
+    const auto index = NumberOf<uint32_t>(list.Get(i));
     if (index >= tensors.all().size()) return Refuse(env, "no such tensor");
     const Tensor& tensor = tensors.all()[index];
     Format format = tensor.format;
@@ -204,8 +203,8 @@ Napi::Value StepperObject::StepInParts(const Napi::CallbackInfo& info) {
   struct Interrupted {};
   const auto calling = [&](size_t argument) {
     return [&info, env, argument](size_t part) {
-      info[argument].As<Napi::Function>().Call({Napi::Number::New(env, double(part))});
-      if (env.IsExceptionPending()) throw Interrupted();
+      const auto call = info[argument].As<Napi::Function>();
+      if (call.Call({Napi::Number::New(env, double(part))}).IsEmpty()) throw Interrupted();
     };
   };
   StepOutcome outcome;
@@ -271,7 +270,7 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
   step->stepper = stepper_;
   step->busy = busy_;
   napi_value promise, name;
-  napi_create_promise(env, &step->deferred, &promise);
+  if (napi_create_promise(env, &step->deferred, &promise) != napi_ok) return env.Undefined();
   napi_create_string_utf8(env, "fused-optim step", NAPI_AUTO_LENGTH, &name);
   AsyncStep* const raw = step.release();
   napi_create_async_work(env, nullptr, name, AsyncStep::Execute, AsyncStep::Complete, raw, &raw->work);
@@ -286,13 +285,13 @@ Napi::Value StepperObject::StepAsync(const Napi::CallbackInfo& info) {
 // done(serial) -> whether a pending step is
 Napi::Value StepperObject::Done(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
-  return Napi::Boolean::New(info.Env(), stepper_->done(uint64_t(info[0].ToNumber().Int64Value())));
+  return Napi::Boolean::New(info.Env(), stepper_->done(NumberOf<uint64_t>(info[0])));
 }
 
 // wait(serial, outcome): fills `outcome` with what a pending step has come to
 Napi::Value StepperObject::Wait(const Napi::CallbackInfo& info) {
   if (Usable(info.Env()))
-    Write(stepper_->wait(uint64_t(info[0].ToNumber().Int64Value())), info[1].As<Napi::Float64Array>());
+    Write(stepper_->wait(NumberOf<uint64_t>(info[0])), info[1].As<Napi::Float64Array>());
   return info.Env().Undefined();
 }
 
@@ -309,6 +308,7 @@ Napi::Value StepperObject::Reports(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const std::vector<TensorReport>& reports = stepper_->reports();
   auto result = Napi::Float64Array::New(info.Env(), reports.size() * 5);
+  if (result.IsEmpty()) return result;
   double* out = result.Data();
   for (const TensorReport& r : reports)
     for (double number : {r.grad_norm, r.update_norm, r.param_norm, r.trust_ratio, r.orthogonality_error})

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "read.h"
 #include "refuse.h"
 #include "stepper_object.h"
 
@@ -15,11 +16,10 @@ namespace fo {
 Napi::Value StepperObject::StateBuffer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Tensor* const tensor = TensorAt(info, 0);
-  const uint32_t k = info[1].ToNumber().Uint32Value();
+  const auto k = NumberOf<uint32_t>(info[1]);
   if (!tensor || k >= kMaxStates || !tensor->args.states[k]) return env.Undefined();
   Backend::Part part{static_cast<char*>(tensor->args.states[k]), tensor->bytes_of(int(k)),
-                     size_t(info[2].ToNumber().Int64Value()), size_t(info[3].ToNumber().Int64Value()),
-                     tensor->dtype_of(int(k))};
+                     NumberOf<size_t>(info[2]), NumberOf<size_t>(info[3]), tensor->dtype_of(int(k))};
   if (part.offset > part.all || part.bytes > part.all - part.offset) return Refuse(env, "no such part");
   if (part.dtype == DType::kBlocks8 && part.offset > 0) part.dtype = DType::kF32;
   const napi_value view = backend_->view(env, part, tensor->slabs[k]);
@@ -74,9 +74,9 @@ Napi::Value StepperObject::Restore(const Napi::CallbackInfo& info) {
   const std::vector<double>& initial = stepper_->rule_of(size_t(tensor->group)).scalar_initial;
   std::copy(initial.begin(), initial.end(), values);
   for (uint32_t i = 0; i < std::min<uint32_t>(kMaxScalars, scalars.Length()); ++i)
-    values[i] = scalars.Get(i).ToNumber().DoubleValue();
-  stepper_->tensors().restore(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int64Value(),
-                              info[2].ToNumber().Uint32Value(), values);
+    values[i] = RealOf(scalars.Get(i));
+  stepper_->tensors().restore(NumberOf<int>(info[0]), NumberOf<int64_t>(info[1]), NumberOf<uint32_t>(info[2]),
+                              values);
   AccountMemory(info.Env());
   return info.Env().Undefined();
 }

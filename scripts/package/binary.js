@@ -6,12 +6,16 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { Build } = require('../../test/native/build');
-const { core, flags, isas, kernels, node: nodeSources, prebuilt, root } = require('../sources');
+const { core, defines, flags, isas, kernels, node: nodeSources, prebuilt, root } = require('../sources');
 const { compilerOf, tool } = require('./targets');
 
 const headers = ['node-addon-api', 'node-api-headers'];
-const defines = ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'];
-defines.push('NODE_GYP_MODULE_NAME=fused_optim', 'BUILDING_NODE_EXTENSION', 'NDEBUG');
+const nodeDefines = [
+  ...defines.node,
+  'NODE_GYP_MODULE_NAME=fused_optim',
+  'BUILDING_NODE_EXTENSION',
+  'NDEBUG',
+];
 
 const nodeFlags = () => [
   // Relative, so that no path of this machine gets into a binary.
@@ -19,7 +23,7 @@ const nodeFlags = () => [
     '-isystem',
     path.relative(root, path.resolve(root, require(name).include_dir)),
   ]),
-  ...defines.map((define) => `-D${define}`),
+  ...nodeDefines.map((define) => `-D${define}`),
 ];
 
 function run([command, ...args]) {
