@@ -1,0 +1,144 @@
+/** What of a tensor decides who keeps its state. */
+export interface Divisible {
+  readonly length: number;
+  /** Bytes of an element of the parameter. */
+  readonly elementBytes: number;
+  /** Whether an element's update depends on no other element. */
+  readonly splits: boolean;
+  /** Work of its update, of tensors that are not split: elements, or the floating-point operations of Muon's products. */
+  readonly cost: number;
+  /** Only tensors of one kind share a bucket and are balanced with each other. */
+  readonly kind: string;
+}
+
+/** Elements [begin, end) of a tensor, which belong to a rank. */
+export interface Piece {
+  readonly tensor: number;
+  readonly rank: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Tensors in a row whose gradients and parameters travel together. */
+export interface Bucket {
+  /** The tensors [first, end). */
+  readonly first: number;
+  readonly end: number;
+  /** Rank by rank, and by tensor within one; they follow each other in the bucket's memory. */
+  readonly pieces: readonly Piece[];
+  /** Elements of each rank. */
+  readonly counts: readonly number[];
+  readonly length: number;
+}
+
+export interface Partition {
+  readonly ranks: number;
+  readonly buckets: readonly Bucket[];
+}
+
+/** Cuts lie at multiples of it: sums over gradients are formed in such blocks, and 8-bit states in parts of them. */
+export const cutElements = 4096;
+/** Bytes of parameters that travel together: enough to use a network well, little enough to overlap. */
+export const defaultBucketBytes = 25 * 2 ** 20;
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+
+/** Gives every tensor that stays whole to a rank: the dearest first, each to who has least. */
+function owners(tensors: readonly Divisible[], ranks: number): number[] {
+  const owner = new Array<number>(tensors.length).fill(-1);
+  const loads = new Map<string, number[]>();
+  const whole = tensors.map((_, index) => index).filter((index) => !tensors[index]!.splits);
+  whole.sort((a, b) => tensors[b]!.cost - tensors[a]!.cost || a - b);
+  for (const index of whole) {
+    const { kind, cost } = tensors[index]!;
+    const load = loads.get(kind) ?? new Array<number>(ranks).fill(0);
+    loads.set(kind, load);
+    const least = load.indexOf(Math.min(...load));
+    owner[index] = least;
+    load[least]! += cost;
+  }
+  return owner;
+}
+
+/** Where a bucket's tensors, one after the other, are cut: the end of each rank's share. */
+function cuts(tensors: readonly Divisible[], load: readonly number[]): number[] {
+  const total = sum(tensors.map(({ length }) => length));
+  const level = (sum(load) + total) / load.length;
+  // Who has less than the others gets more.
+  const wanted = load.map((have) => Math.max(0, level - have));
+  const scale = total / (sum(wanted) || 1);
+  let [target, tensor, start] = [0, 0, 0];
+  return wanted.map((share, rank) => {
+    if (rank === load.length - 1) return total;
+    target += share * scale;
+    while (tensor < tensors.length && start + tensors[tensor]!.length <= target)
+      start += tensors[tensor++]!.length;
+    if (tensor === tensors.length) return total;
+    const inside = Math.round((target - start) / cutElements) * cutElements;
+    return start + Math.min(inside, tensors[tensor]!.length);
+  });
+}
+
+/**
+ * Divides tensors among ranks: those that may be split element by element, the others whole. It depends on its arguments
+ * alone, so all ranks agree on it.
+ */
+export function partition(
+  tensors: readonly Divisible[],
+  ranks: number,
+  bucketBytes: number = defaultBucketBytes,
+): Partition {
+  const owner = owners(tensors, ranks);
+  const load = new Map<string, number[]>();
+  const buckets: Bucket[] = [];
+  for (let first = 0, end = 0; first < tensors.length; first = end) {
+    const { kind, splits } = tensors[first]!;
+    let bytes = 0;
+    do {
+      bytes += tensors[end]!.length * tensors[end]!.elementBytes;
+      ++end;
+    } while (
+      end < tensors.length &&
+      tensors[end]!.kind === kind &&
+      tensors[end]!.splits === splits &&
+      bytes + tensors[end]!.length * tensors[end]!.elementBytes <= bucketBytes
+    );
+    const inside = tensors.slice(first, end);
+    const pieces: Piece[] = [];
+    if (splits) {
+      const had = load.get(kind) ?? new Array<number>(ranks).fill(0);
+      const ends = cuts(inside, had);
+      let start = 0;
+      inside.forEach(({ length }, i) => {
+        ends.forEach((to, rank) => {
+          const begin = Math.max(start, ends[rank - 1] ?? 0);
+          const last = Math.min(start + length, to);
+          if (begin < last) pieces.push({ tensor: first + i, rank, begin: begin - start, end: last - start });
+        });
+        start += length;
+      });
+      load.set(
+        kind,
+        had.map((have, rank) => have + ends[rank]! - (ends[rank - 1] ?? 0)),
+      );
+    } else {
+      inside.forEach(({ length }, i) => {
+        if (length > 0) pieces.push({ tensor: first + i, rank: owner[first + i]!, begin: 0, end: length });
+      });
+    }
+    pieces.sort((a, b) => a.rank - b.rank || a.tensor - b.tensor);
+    const counts = new Array<number>(ranks).fill(0);
+    for (const { rank, begin, end: last } of pieces) counts[rank]! += last - begin;
+    buckets.push({ first, end, pieces, counts, length: sum(counts) });
+  }
+  return { ranks, buckets };
+}
+
+/**
+ * Floating-point operations of orthogonalizing a matrix by Newton–Schulz iterations of three products each: X·Xᵀ, its
+ * square, and that times X, on the shorter side.
+ */
+export function newtonSchulzFlops(rows: number, cols: number, iterations: number): number {
+  const [short, long] = rows < cols ? [rows, cols] : [cols, rows];
+  return iterations * (4 * short * short * long + 2 * short ** 3);
+}
