@@ -19,6 +19,8 @@ export interface Definition {
   readonly options: OptionTable;
   /** Whether the rule keeps slow weights of its own, as a Lookahead around an optimizer does. */
   readonly slow?: boolean;
+  /** Whether elements of a tensor depend on each other, even where the rule takes no norms of it. */
+  readonly whole?: boolean;
   /** Parameters it is for, where not for all. */
   readonly dtypes?: readonly DType[];
   /** Hyper-parameters of the rule that this class sets itself. */
@@ -67,6 +69,8 @@ export interface Algorithm extends Definition {
   readonly scalars: readonly string[];
   /** Whether its states may be 8-bit. */
   readonly blocks8: boolean;
+  /** Whether every element of a tensor may be updated without the others. */
+  readonly splits: boolean;
 }
 
 /** The state that Lookahead and Ranger keep after a rule's own. */
@@ -129,6 +133,7 @@ export function resolve(definition: Definition): Algorithm {
     states: rule.states.map(camel),
     scalars: rule.scalars.map(camel),
     blocks8: rule.blocks8,
+    splits: !rule.norms && !definition.whole,
   };
 }
 

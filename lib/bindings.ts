@@ -56,9 +56,9 @@ export class Bindings {
     refuseOverlap([...this.slots, ...added]);
     begin();
     for (const joining of added) {
-      const { parameter, name, shape, length, group, format } = joining;
-      const dims = dimsOf(shape, parameter.layout);
-      const index = this.stepper.add(length, dims, group, nativeFormat(format), keyOf(name));
+      const { parameter, name, length, first = 0, group, format } = joining;
+      const dims = dimsOf(joining, parameter.layout);
+      const index = this.stepper.add(length, dims, group, nativeFormat(format), keyOf(name), first);
       this.slots.push(new Slot(joining, index));
       this.#arrays.add(parameter, length);
       this.#byParameter.set(parameter, this.slots[index]!);

@@ -15,7 +15,7 @@ import {
 import { isEmbeddingName } from './names';
 import { native } from './native';
 import { checkChoice } from './options';
-import type { Identity, Parameter } from './parameter';
+import { sizeOf, type Identity, type Parameter } from './parameter';
 
 /** How one tensor is stored. */
 export interface Format {
@@ -59,7 +59,7 @@ export class Formats {
   }
 
   /** The format of a tensor of that algorithm; throws when there are no kernels for it. */
-  of({ role }: Parameter, { name, dtype, length }: Identity, algorithm: Algorithm): Format {
+  of({ role }: Parameter, { name, shape, dtype }: Identity, algorithm: Algorithm): Format {
     const { className } = this;
     const where = (option: string): string => `${option} of ${className} for "${name}"`;
     if (algorithm.dtypes && !algorithm.dtypes.includes(dtype)) {
@@ -73,7 +73,7 @@ export class Formats {
       throw unsupported(where('stateDtype'), 'left out', `"${this.#states}"`, dtype);
     }
     const isEmbedding = role === undefined ? isEmbeddingName(name) : role === 'embedding';
-    const fits8bit = algorithm.blocks8 && !isEmbedding && length >= least8bit;
+    const fits8bit = algorithm.blocks8 && !isEmbedding && sizeOf(shape) >= least8bit;
     const states = this.#states === '8bit' && !fits8bit ? 'float32' : this.#states;
     if (support.roundings.length === 0) return { dtype, states };
     const rounding = this.#rounding;

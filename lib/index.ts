@@ -35,6 +35,16 @@ export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './c
 export type { CudaDevice } from './cuda/native';
 export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
+export type {
+  CommArray,
+  Communicator,
+  Counts,
+  ReduceOp,
+  ReduceOptions,
+  TransferOptions as CollectiveOptions,
+} from './distributed/communicator';
+export { Sharded, type ShardedOptions } from './distributed/sharded';
+export type { RankShare, ShardPlan } from './distributed/shard-plan';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export {

@@ -34,24 +34,21 @@ export type NativeView = ArrayBuffer | NativeMemory;
 export interface Stepper {
   /** Groups come in the order of their rows; `rule` is an index into the constructor's list. */
   addGroup(rule: number): void;
-  /** `key`: what stochastic rounding knows the tensor by, 32 bits. */
-  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number): number;
+  /** `key`: what stochastic rounding knows the tensor by, 32 bits; `first`: of its elements, where this is a part. */
+  add(length: number, dims: Dims, group: number, format: NativeFormat, key: number, first: number): number;
   /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
   bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   /**
-   * The same in parts, each of which ends before the tensor of an index: calls `before(part)` when its memory is about to
-   * be read, and `after(part)` when that is written. Muon's matrices are the last part's work. On the CPU only.
+   * The same in parts, on the CPU only: where `begin` answers that it is applied, `part`s, each of which ends before the
+   * tensor of an index, and `end`. Muon's matrices are the last part's work.
    */
-  stepInParts(
-    hyper: Float64Array,
-    settings: Float64Array,
-    outcome: Float64Array,
-    ends: Uint32Array,
-    before: (part: number) => void,
-    after: (part: number) => void,
-  ): void;
+  begin(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
+  part(end: number, isLast: boolean): void;
+  end(outcome: Float64Array): void;
+  /** Sums of squares of every block of 4096 elements of every gradient; empty where memory ran out. */
+  squares(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): Float64Array;
   stepAsync(
     hyper: Float64Array,
     settings: Float64Array,

@@ -36,11 +36,22 @@ export interface Parameter {
   readonly layout?: Layout | undefined;
 }
 
+/** Where a parameter is a part of a tensor, the element that it begins with; its shape is that of the whole. */
+export const firstElement = Symbol('firstElement');
+
+/** A part of a tensor, as a sharded optimizer's inner one sees it. */
+export interface PartOfTensor extends Parameter {
+  readonly shape: readonly number[];
+  readonly [firstElement]: number;
+}
+
 /** A parameter's facts that may not change while an optimizer holds it. */
 export interface Identity {
   readonly name: string;
   readonly shape: readonly number[];
   readonly length: number;
+  /** Of a part of a tensor: the element it begins with. */
+  readonly first: number | undefined;
   /** Of its data. */
   readonly dtype: DType;
   /** What its Uint16Arrays hold, where that was said. */
@@ -50,11 +61,15 @@ export interface Identity {
 /** A shape as native code sees it: number of axes, the rows and columns of its matrix, whether outputs are columns. */
 export type Dims = readonly [ndim: number, rows: number, cols: number, outputsAreColumns: boolean];
 
-export function dimsOf(shape: readonly number[], layout: Layout | undefined): Dims {
-  const size = (axes: readonly number[]): number => axes.reduce((product, length) => product * length, 1);
+export const sizeOf = (axes: readonly number[]): number =>
+  axes.reduce((product, length) => product * length, 1);
+
+export function dimsOf({ shape, length, first }: Identity, layout: Layout | undefined): Dims {
+  // What is computed of rows is computed of whole tensors.
+  if (first !== undefined && sizeOf(shape) !== length) return [shape.length, 1, length, false];
   const columns = layout === 'in-out' && shape.length > 1;
   const cut = columns ? -1 : 1;
-  return [shape.length, size(shape.slice(0, cut)), size(shape.slice(cut)), columns];
+  return [shape.length, sizeOf(shape.slice(0, cut)), sizeOf(shape.slice(cut)), columns];
 }
 
 const roles: readonly Role[] = ['hidden', 'embedding', 'head', 'vector'];
@@ -66,6 +81,7 @@ function oneOf(value: unknown, known: readonly string[], what: string): void {
 
 function shapeOf(parameter: Parameter, name: string): readonly number[] {
   const { shape, data } = parameter;
+  if (firstElement in parameter) return (parameter as PartOfTensor).shape;
   if (shape === undefined) return isCudaTensor(data) ? data.shape : [data.length];
   const what = `shape of "${name}"`;
   if (!Array.isArray(shape)) throw expectedType(what, 'an array of sizes', shape);
@@ -98,5 +114,6 @@ export function identify(parameter: unknown, index: number): Identity {
   oneOf(role, roles, `role of "${name}"`);
   oneOf(layout, layouts, `layout of "${name}"`);
   const own = dataDType(data, dtype, name);
-  return { name, shape: shapeOf(given, name), length: data.length, dtype: own, bits: dtype };
+  const first = (given as Partial<PartOfTensor>)[firstElement];
+  return { name, shape: shapeOf(given, name), length: data.length, first, dtype: own, bits: dtype };
 }

@@ -21,6 +21,7 @@ export class Slot implements Identity {
   readonly name: string;
   readonly shape: readonly number[];
   readonly length: number;
+  readonly first: number | undefined;
   readonly dtype: DType;
   readonly bits: DType | undefined;
   readonly parameter: Parameter;
@@ -34,12 +35,13 @@ export class Slot implements Identity {
   readonly views: (StateView | undefined)[] = [];
 
   constructor(
-    { name, shape, length, dtype, bits, parameter, group, format, states }: Joining,
+    { name, shape, length, first, dtype, bits, parameter, group, format, states }: Joining,
     readonly index: number,
   ) {
     this.name = name;
     this.shape = shape;
     this.length = length;
+    this.first = first;
     this.dtype = dtype;
     this.bits = bits;
     this.parameter = parameter;

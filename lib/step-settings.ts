@@ -103,6 +103,8 @@ const enum Setting {
   Known,
   LookaheadK,
   LookaheadStep,
+  KnownNorm,
+  KnownBad,
   Count,
 }
 const enum Answer {
@@ -148,6 +150,13 @@ export class StepSettings {
     this.seed = seed ?? 0;
     this.graph = flag(false).check(cudaGraph ?? false, 'cudaGraph', className);
     this.numbers[Setting.Rows] = 1;
+    this.known(-1, -1);
+  }
+
+  /** What all gradients were found to be, where this optimizer has a share of them; -1: the step measures. */
+  known(norm: number, badTensor: number): void {
+    this.numbers[Setting.KnownNorm] = norm;
+    this.numbers[Setting.KnownBad] = badTensor;
   }
 
   /** Whether steps are recorded as a CUDA graph. */

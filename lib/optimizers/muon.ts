@@ -116,6 +116,7 @@ const muon = {
   className: 'Muon',
   tag: 'muon',
   rule: 'muon',
+  whole: true,
   // Products of matrices are computed in float32.
   dtypes: ['float32', 'bfloat16', 'float16'] as const,
   options: {

@@ -60,6 +60,7 @@ const definition = {
   className: 'Ranger',
   rule: 'ranger',
   slow: true,
+  whole: true, // rows of gradients are centered
   options: {
     lr: nonNegative(1e-3),
     betas: betas([0.95, 0.999]),

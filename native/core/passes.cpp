@@ -58,7 +58,7 @@ double Stepper::total(const Item& item, int sum) const {
 }
 
 // The one pass over gradients that clipping, unscaling and the search for bad values share.
-void Stepper::measure_gradients(const StepSettings& settings, StepOutcome* outcome) {
+void Stepper::measure_gradients() {
   const GradArgs grad{unscale_, 1, 0};
   const double unused = 0;
   sweep_blocks(all_items(), [&](const Item& item, uint64_t from, uint64_t to, double* sums) {
@@ -68,14 +68,24 @@ void Stepper::measure_gradients(const StepSettings& settings, StepOutcome* outco
     };
     with_streams(item, from, to, kSumBlock, kGradient, measure);
   });
-  double all = 0;
-  for (const Item& item : items_) {
-    const double one = total(item, 0);
-    if (!std::isfinite(one) && outcome->bad_tensor < 0)
-      outcome->bad_tensor = int(item.tensor - tensors_.all().data());
-    all += one;
+}
+
+// Whether the step may go on, and how far gradients are clipped.
+void Stepper::judge_gradients(const StepSettings& settings, StepOutcome* outcome) {
+  if (settings.known_norm != -1) {
+    outcome->grad_norm = settings.known_norm;
+    outcome->bad_tensor = settings.known_bad;
+  } else {
+    measure_gradients();
+    double all = 0;
+    for (const Item& item : items_) {
+      const double one = total(item, 0);
+      if (!std::isfinite(one) && outcome->bad_tensor < 0)
+        outcome->bad_tensor = int(item.tensor - tensors_.all().data());
+      all += one;
+    }
+    outcome->grad_norm = std::sqrt(all);
   }
-  outcome->grad_norm = std::sqrt(all);
   if (settings.max_grad_norm > 0) clip_ = clip_factor(outcome->grad_norm, settings.max_grad_norm);
 }
 

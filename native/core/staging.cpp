@@ -138,9 +138,10 @@ void Staging::close(const Tensor& tensor, size_t begin, size_t count, const Traf
   void* const extra = extra_of(tensor);
   switch (format.rounding) {
     case Rounding::kStochastic: {
+      const uint64_t first = tensor.first + begin;
       const uint32_t key =
-          rounding_key(encoding.seed, tensor.key, uint32_t(tensor.step), uint32_t(uint64_t(begin) >> 32));
-      return codecs_->to_bf16_stochastic(memory, count, key, uint32_t(begin), param);
+          rounding_key(encoding.seed, tensor.key, uint32_t(tensor.step), uint32_t(first >> 32));
+      return codecs_->to_bf16_stochastic(memory, count, key, uint32_t(first), param);
     }
     case Rounding::kKahan:
       return codecs_->add_kahan(memory, count, param, at<uint16_t>(extra, begin));

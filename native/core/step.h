@@ -2,7 +2,6 @@
 // What a step is asked for, and what it answers, on every backend.
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
 namespace fo {
 
@@ -18,6 +17,9 @@ struct StepSettings {
   Lookahead lookahead = Lookahead::kOff;
   double lookahead_alpha = 0;
   uint32_t seed = 0;  // of stochastic rounding
+  // What a measurement of all gradients came to where this optimizer has a share of them; -1: measure.
+  double known_norm = -1;
+  int known_bad = -1;  // the first tensor that is not finite
 
   // What follows is for backends that run behind the caller, whose steps may be skipped without his knowing.
   bool graph = false;           // record the step once, and replay it
@@ -29,15 +31,6 @@ struct StepSettings {
   uint32_t lookahead_step = 0;  // of the steps known
 
   bool measures_gradients() const { return max_grad_norm > 0 || non_finite != NonFinite::kPropagate; }
-};
-
-// A step over tensors whose memory comes and goes while it is done: `ends` are tensors' indices, each the end
-// of a part. before(part) is called when the part's memory is about to be read, after(part) when it is
-// written.
-struct StepParts {
-  const uint32_t* ends;
-  size_t count;
-  std::function<void(size_t)> before, after;
 };
 
 struct StepOutcome {

@@ -61,21 +61,23 @@ StepOutcome Stepper::step(const double* hyper, const StepSettings& settings) {
   return outcome;
 }
 
-bool Stepper::step_in_parts(const double* hyper, const StepSettings& settings, const StepParts& parts,
-                            StepOutcome* outcome) {
-  // The norm of all gradients comes before the first update.
-  const bool at_once = settings.measures_gradients();
-  for (size_t i = 0; at_once && i < parts.count; ++i) parts.before(i);
-  *outcome = begin(hyper, settings);
-  if (!outcome->applied) return true;
-  for (size_t i = 0; i < parts.count; ++i) {
-    if (!at_once) parts.before(i);
-    run_part(settings, parts.ends[i], i + 1 == parts.count);
-    parts.after(i);
-  }
-  if (settings.diagnostics) report();
-  if (settings.diagnostics && outcome->grad_norm < 0) add_norm(outcome);
-  return true;
+void Stepper::part(size_t end_tensor, bool is_last) { run_part(begun_, end_tensor, is_last); }
+
+void Stepper::end(StepOutcome* outcome) {
+  if (!begun_.diagnostics) return;
+  report();
+  if (outcome->grad_norm < 0) add_norm(outcome);
+}
+
+std::vector<double> Stepper::squares(const double* hyper, const StepSettings& settings) {
+  read_groups(hyper);
+  collect(settings);
+  std::vector<double> squares;
+  size_t bytes_wanted = 0;
+  if (!reserve_scratch(settings, &bytes_wanted)) return squares;
+  measure_gradients();
+  for (uint64_t i = 0; i < blocks_; ++i) squares.push_back(sums_[i * kMaxSums]);
+  return squares;
 }
 
 // All of a step that can be refused.
@@ -86,13 +88,14 @@ StepOutcome Stepper::begin(const double* hyper, const StepSettings& settings) {
   if (!reserve_scratch(settings, &outcome.bytes_wanted)) return outcome;
   outcome.bytes_wanted = 0;  // the step may end here
   if (settings.measures_gradients()) {
-    measure_gradients(settings, &outcome);
+    judge_gradients(settings, &outcome);
     if (outcome.bad_tensor >= 0 && settings.non_finite != NonFinite::kPropagate) return outcome;
   }
   if (!ensure_states(settings, &outcome.bytes_wanted)) return outcome;
   outcome.bytes_wanted = 0;
   prepare_items(settings);
   part_ = {items_.data(), items_.data(), 0};
+  begun_ = settings;
   outcome.applied = true;
   return outcome;
 }

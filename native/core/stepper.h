@@ -21,8 +21,11 @@ class Stepper : public StepperBase {
           int threads, std::unique_ptr<Matmul> matmul = nullptr);
 
   StepOutcome step(const double* hyper, const StepSettings& settings) override;
-  bool step_in_parts(const double* hyper, const StepSettings& settings, const StepParts& parts,
-                     StepOutcome* outcome) override;
+  bool has_parts() const override { return true; }
+  StepOutcome begin(const double* hyper, const StepSettings& settings) override;
+  void part(size_t end_tensor, bool is_last) override;
+  void end(StepOutcome* outcome) override;
+  std::vector<double> squares(const double* hyper, const StepSettings& settings) override;
 
   // The two halves of a step that has no doubts: prepares it, creating missing states, advancing step counts
   // and computing coefficients (false: no memory, nothing has changed, *bytes_wanted says how much), and does
@@ -57,12 +60,12 @@ class Stepper : public StepperBase {
     Item* end() const { return last; }
   };
 
-  StepOutcome begin(const double* hyper, const StepSettings& settings);
   void run_part(const StepSettings& settings, size_t end_tensor, bool is_last);
   void add_norm(StepOutcome* outcome) const;
   Slice all_items() { return {items_.data(), items_.data() + items_.size(), total_}; }
   void collect(const StepSettings& settings);
-  void measure_gradients(const StepSettings& settings, StepOutcome* outcome);
+  void measure_gradients();
+  void judge_gradients(const StepSettings& settings, StepOutcome* outcome);
   void fill(Tensor& tensor, int state) override;
   bool reserve_scratch(const StepSettings& settings, size_t* bytes_wanted);
   void prepare_items(const StepSettings& settings);
@@ -97,6 +100,7 @@ class Stepper : public StepperBase {
   int threads_;
   std::vector<Item> items_;
   Slice part_{};  // of this step that is being done
+  StepSettings begun_;
   std::vector<Coef> coefs_;
   std::vector<double> sums_;  // kMaxSums for every block
   std::vector<double> means_;

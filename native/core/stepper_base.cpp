@@ -13,9 +13,13 @@ double clip_factor(double norm, double max_norm) {
 StepperBase::StepperBase(std::vector<const RuleInfo*> rules, SlabAllocator allocate)
     : rules_(std::move(rules)), tensors_(std::move(allocate)) {}
 
-int StepperBase::add(size_t length, const Shape& shape, int group, Format format, uint32_t key) {
+int StepperBase::add(size_t length, const Shape& shape, int group, Format format, uint32_t key,
+                     uint64_t first) {
   const RuleInfo& rule = rule_of(size_t(group));
-  return tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
+  const int index =
+      tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
+  tensors_.all().back().first = first;
+  return index;
 }
 
 unsigned StepperBase::used_states(const Tensor& tensor, const double* hyper_row) const {

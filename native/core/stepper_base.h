@@ -28,18 +28,25 @@ class StepperBase {
   // Doubles in all groups' rows together.
   size_t hyper_count() const;
 
-  // Appends a tensor to a group; returns its index. `key`: its own, of stochastic rounding.
-  int add(size_t length, const Shape& shape, int group, Format format = {}, uint32_t key = 0);
+  // Appends a tensor to a group; returns its index. `key`: its own, of stochastic rounding. `first`: the
+  // element it begins with, where it is a part of one.
+  int add(size_t length, const Shape& shape, int group, Format format = {}, uint32_t key = 0,
+          uint64_t first = 0);
 
   // A whole step. `hyper` holds one row per group, one after the other, in the order of its rule's names.
   // Touches nothing of JavaScript, so it may run on any thread.
   virtual StepOutcome step(const double* hyper, const StepSettings& settings) = 0;
 
-  // The same in parts, on the thread that calls. Matrices of Muon are the last part's work, whatever part
-  // they are in. False: this backend has no such step.
-  virtual bool step_in_parts(const double*, const StepSettings&, const StepParts&, StepOutcome*) {
-    return false;
-  }
+  // The same in parts, each of which ends before a tensor, for tensors whose memory comes and goes: begin();
+  // where that is applied, part() after part(), and end(). Gradients are measured by begin(), unless their
+  // norm is known. Matrices of Muon are the last part's work, whatever part they are in.
+  virtual bool has_parts() const { return false; }
+  virtual StepOutcome begin(const double*, const StepSettings&) { return {}; }
+  virtual void part(size_t /*end_tensor*/, bool /*is_last*/) {}
+  virtual void end(StepOutcome*) {}
+  // Sums of squares over every block of every gradient, for a norm that many steppers share; empty where
+  // memory ran out.
+  virtual std::vector<double> squares(const double*, const StepSettings&) { return {}; }
 
   // One for every tensor that had a part in the last step, in order, after a step with diagnostics.
   virtual const std::vector<TensorReport>& reports() = 0;

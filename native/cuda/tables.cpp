@@ -151,6 +151,7 @@ void CudaStepper::classify(const std::vector<int>& tensors) {
     const Group& group = group_of(tensor);
     TensorRow& r = rows_[row];
     r.length = tensor.length;
+    r.first = tensor.first;
     r.chunks = chunks_of(tensor.length);
     r.format = tensor.format;
     r.ndim = uint16_t(tensor.shape.ndim);

@@ -24,6 +24,7 @@ struct alignas(16) TensorRow {
   void* means;  // of the gradient's rows, for centralization, floats or (float64) doubles; null: none
   uint64_t length;
   uint64_t columns;              // of a row, where there are means
+  uint64_t first;                // element of the whole tensor, where this is a part of one
   uint32_t slot;                 // of its coefficients
   uint32_t key;                  // of its stochastic rounding: seed * 0x9e3779b1 ^ the tensor's number
   uint32_t first_chunk, chunks;  // in the list of its class

@@ -27,7 +27,7 @@ Napi::Function StepperObject::Define(Napi::Env env) {
   return DefineClass(
       env, "Stepper",
       {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
-       FO_METHOD("step", Step), FO_METHOD("stepInParts", StepInParts), FO_METHOD("stepAsync", StepAsync),
+       FO_METHOD("step", Step), FO_METHOD("begin", Begin), FO_METHOD("part", Part), FO_METHOD("end", End), FO_METHOD("squares", Squares), FO_METHOD("stepAsync", StepAsync),
        FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done),
        FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress),
        FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates),
@@ -80,7 +80,7 @@ Napi::Value StepperObject::AddGroup(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key) -> index
+// add(length, [ndim, rows, cols, outputsAreColumns], group, [param, state, rounding], key, first) -> index
 Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!Usable(info.Env())) return info.Env().Undefined();
   const auto dims = info[1].As<Napi::Array>();
@@ -99,7 +99,7 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
     return Refuse(info.Env(), "no such format");
   const auto key = NumberOf<uint32_t>(info[4]);
-  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key));
+  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key, uint64_t(RealOf(info[5]))));
 }
 
 // bind([index, data, grad | null, dtype of the gradient, ...]) -> undefined, or [first, second, gradOfFirst]
@@ -146,7 +146,7 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
   if (!Usable(info.Env())) return false;
   const auto rows = info[0].As<Napi::Float64Array>(), given = info[1].As<Napi::Float64Array>();
   const size_t row = stepper_->hyper_count();
-  const size_t count = given.ElementLength() < 14 ? 0 : size_t(given[8]);
+  const size_t count = given.ElementLength() < 16 ? 0 : size_t(given[8]);
   if (count == 0 || rows.ElementLength() < row * count ||
       info[2].As<Napi::Float64Array>().ElementLength() < 5) {
     Refuse(info.Env(), "a row of hyper-parameters or a setting is missing");
@@ -161,6 +161,8 @@ bool StepperObject::ReadStep(const Napi::CallbackInfo& info, std::vector<double>
                Lookahead(int(given[4])),
                given[5],
                uint32_t(whole(6)),
+               given[14],
+               int(given[15]),
                given[7] != 0,
                uint32_t(count),
                whole(9),
@@ -193,35 +195,41 @@ Napi::Value StepperObject::Step(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// stepInParts(hyper, settings, outcome, ends, before, after): a step that calls before(part) and after(part);
-// fills `outcome`
-Napi::Value StepperObject::StepInParts(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+// begin(hyper, settings, outcome), part(end, isLast), end(outcome): a step in parts; `outcome` is filled
+Napi::Value StepperObject::Begin(const Napi::CallbackInfo& info) {
   StepSettings settings;
-  if (!ReadStep(info, &hyper_, &settings)) return env.Undefined();
-  const auto ends = info[3].As<Napi::Uint32Array>();
-  struct Interrupted {};
-  const auto calling = [&](size_t argument) {
-    return [&info, env, argument](size_t part) {
-      const auto call = info[argument].As<Napi::Function>();
-      if (call.Call({Napi::Number::New(env, double(part))}).IsEmpty()) throw Interrupted();
-    };
-  };
-  StepOutcome outcome;
-  bool can = false;
-  *busy_ = true;  // the calls may not touch this stepper
-  try {
-    can = stepper_->step_in_parts(hyper_.data(), settings,
-                                  {ends.Data(), ends.ElementLength(), calling(4), calling(5)}, &outcome);
-  } catch (const Interrupted&) {
-    *busy_ = false;
-    return env.Undefined();
-  }
-  *busy_ = false;
-  if (!can) return Refuse(env, "this backend has no steps in parts");
-  Write(outcome, info[2].As<Napi::Float64Array>());
-  AccountMemory(env);
-  return env.Undefined();
+  if (!ReadStep(info, &hyper_, &settings)) return info.Env().Undefined();
+  if (!stepper_->has_parts()) return Refuse(info.Env(), "this backend has no steps in parts");
+  begun_ = stepper_->begin(hyper_.data(), settings);
+  Write(begun_, info[2].As<Napi::Float64Array>());
+  AccountMemory(info.Env());
+  return info.Env().Undefined();
+}
+
+Napi::Value StepperObject::Part(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  if (!begun_.applied) return Refuse(info.Env(), "no step was begun");
+  stepper_->part(NumberOf<size_t>(info[0]), FlagOf(info[1]));
+  return info.Env().Undefined();
+}
+
+Napi::Value StepperObject::End(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  if (!begun_.applied) return Refuse(info.Env(), "no step was begun");
+  stepper_->end(&begun_);
+  Write(begun_, info[0].As<Napi::Float64Array>());
+  begun_ = {};
+  return info.Env().Undefined();
+}
+
+// squares(hyper, settings, outcome) -> sums of squares of gradients, block by block
+Napi::Value StepperObject::Squares(const Napi::CallbackInfo& info) {
+  StepSettings settings;
+  if (!ReadStep(info, &hyper_, &settings)) return info.Env().Undefined();
+  const std::vector<double> squares = stepper_->squares(hyper_.data(), settings);
+  auto result = Napi::Float64Array::New(info.Env(), squares.size());
+  if (!result.IsEmpty()) std::copy(squares.begin(), squares.end(), result.Data());
+  return result;
 }
 
 struct StepperObject::AsyncStep {

@@ -216,11 +216,12 @@ struct Mixed {
     decode(p, w.high, format.rounding == Rounding::kMaster ? DType::kF32 : format.param);
   }
   FO_DEVICE Halves by_chance(const Reals& p, const View& view, const Place& at) {
-    const uint32_t key = rounding_key(0, view.row.key, view.slot.step, uint32_t(at.at() >> 32));
+    const uint64_t first = view.row.first + at.at();
+    const uint32_t key = rounding_key(0, view.row.key, view.slot.step, uint32_t(first >> 32));
     Halves high;
     FO_UNROLL
     for (int e = 0; e < E; ++e)
-      high.add(e, to_bf16_stochastic(p.x[e], random_bits(key, uint32_t(at.at()) + uint32_t(e))));
+      high.add(e, to_bf16_stochastic(p.x[e], random_bits(key, uint32_t(first) + uint32_t(e))));
     return high;
   }
   FO_DEVICE Halves compensated(const Reals& p, const Raw& old, const Raw& rest, Halves* low) {

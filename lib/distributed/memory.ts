@@ -1,0 +1,38 @@
+import type { CudaTensor } from '../cuda/tensor';
+import { kindOf, type DType, type HostArray } from '../dtypes';
+import type { CommArray, TransferOptions } from './communicator';
+
+/** Memory of a parameter or a gradient: on the host, where 16-bit floats are a Uint16Array, or on a GPU. */
+export type Memory = Float32Array | Float64Array | Uint16Array | CudaTensor;
+
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  bfloat16: Uint16Array,
+  float16: Uint16Array,
+} as const;
+
+/** An array as collectives take it: a Float16Array by its bits. */
+export function memoryOf(array: HostArray | CudaTensor): Memory {
+  if (kindOf(array) !== 'Float16Array') return array as Memory;
+  const { buffer, byteOffset, length } = array as Uint16Array;
+  return new Uint16Array(buffer, byteOffset, length);
+}
+
+/** Elements [begin, end), sharing memory. */
+export const sliceOf = (array: Memory, begin: number, end: number): Memory =>
+  begin === 0 && end === array.length ? array : (array as Float32Array).subarray(begin, end);
+
+/** New memory beside `like`: on the same device, or on the host. */
+export function makeLike(_like: Memory, dtype: DType, length: number): Memory {
+  return new arrays[dtype](length);
+}
+
+/** Copies all of `from` into `to` from element `at` on; on a GPU it is queued. */
+export function copyInto(to: Memory, at: number, from: Memory): void {
+  (to as Float32Array).set(from as Float32Array, at);
+}
+
+/** What a collective has to be told of an array's elements. */
+export const transferOf = (array: CommArray, dtype: DType): TransferOptions =>
+  kindOf(array) === 'Uint16Array' ? { dtype: dtype as 'bfloat16' | 'float16' } : {};

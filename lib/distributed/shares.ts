@@ -1,0 +1,249 @@
+import { dtypes, type DType } from '../dtypes';
+import type { Optimizer } from '../optimizer';
+import { firstElement, type Parameter, type PartOfTensor } from '../parameter';
+import type { Placement } from '../placement';
+import type { Slot } from '../slot';
+import type { Communicator } from './communicator';
+import { copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { newtonSchulzFlops, partition, type Bucket, type Divisible, type Piece } from './partition';
+
+/** A rank's part of a parameter as its optimizer sees it. */
+type Twin = { -readonly [K in keyof PartOfTensor]: PartOfTensor[K] };
+
+/** A parameter, its twin, and what they are in this step. */
+export interface Share {
+  readonly parameter: Parameter;
+  readonly slot: Slot;
+  /** All ranks' pieces, in order. */
+  readonly pieces: readonly Piece[];
+  /** This rank's, if it has one. */
+  readonly own: Piece | undefined;
+  readonly twin: Twin;
+  data: Memory;
+  grad: Memory | null;
+  gradDType: DType;
+}
+
+/** A bucket as this step needs it: its tensors that have gradients. */
+export interface Active {
+  readonly index: number;
+  readonly pieces: readonly Piece[];
+  readonly counts: readonly number[];
+  /** Where this rank's elements begin. */
+  readonly offset: number;
+  readonly length: number;
+  /** The only tensor of the bucket, whose own memory is in the order of ranks. */
+  readonly only: Share | undefined;
+  readonly dtype: DType;
+  readonly gradDType: DType;
+}
+
+/** What of every tensor decides who keeps its state. */
+function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optimizer): Divisible {
+  const { algorithm, live } = inner.groupOf(slot);
+  const { shape, length } = slot;
+  const kind = algorithm.splits ? 'split' : algorithm.rule === 'muon' ? 'matrix' : 'whole';
+  const outputs = parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!;
+  const cost =
+    kind === 'matrix' ? newtonSchulzFlops(outputs, length / outputs, live.nsSteps as number) : length;
+  const elementBytes = { float32: 4, float64: 8, bfloat16: 2, float16: 2 }[slot.dtype];
+  return { length, elementBytes, splits: algorithm.splits, cost, kind: `${kind} ${slot.dtype}` };
+}
+
+/** Who has which elements of an optimizer's tensors, and this rank's share of each. */
+export class Shares {
+  /** In the order of native tensors. */
+  readonly list: readonly Share[];
+  readonly buckets: readonly Bucket[];
+  readonly divided: readonly Divisible[];
+  #active: { readonly key: string; readonly buckets: readonly Active[] } | undefined;
+  readonly #buffers = new Map<string, Memory>();
+  readonly #placement: Placement;
+
+  /** @param probe an optimizer over the whole parameters */
+  constructor(
+    readonly comm: Communicator,
+    probe: Optimizer,
+    bucketBytes: number,
+  ) {
+    const { order } = probe;
+    this.#placement = probe.placement;
+    this.divided = order.map((entry) => divisible(entry, probe));
+    this.buckets = partition(this.divided, comm.size, bucketBytes).buckets;
+    const pieces: Piece[][] = order.map(() => []);
+    for (const bucket of this.buckets) for (const piece of bucket.pieces) pieces[piece.tensor]!.push(piece);
+    this.list = order.map(({ parameter, slot }, i): Share => {
+      const own = pieces[i]!.find(({ rank }) => rank === comm.rank);
+      const data = memoryOf(parameter.data);
+      const { begin = 0, end = 0 } = own ?? {};
+      const twin: Twin = {
+        name: slot.name,
+        shape: slot.shape,
+        dtype: slot.bits ?? (slot.dtype.endsWith('16') ? slot.dtype : undefined),
+        role: parameter.role,
+        layout: parameter.layout,
+        data: sliceOf(data, begin, end),
+        grad: null,
+        [firstElement]: begin,
+      };
+      return { parameter, slot, pieces: pieces[i]!, own, twin, data, grad: null, gradDType: slot.dtype };
+    });
+  }
+
+  /** Reads and checks every parameter, and says which have gradients, of which dtype. */
+  read(): Uint8Array {
+    return Uint8Array.from(this.list, (share) => {
+      const { parameter, slot } = share;
+      const { data, grad = null } = parameter;
+      this.#placement.checkData(data, slot);
+      share.data = memoryOf(data);
+      share.grad = grad === null ? null : memoryOf(grad);
+      if (grad === null) return 0;
+      share.gradDType = this.#placement.gradDType(grad, slot);
+      return 1 + dtypes.indexOf(share.gradDType);
+    });
+  }
+
+  /** The buckets' parts that this step is about; `key` says which tensors have gradients. */
+  active(mask: Uint8Array): readonly Active[] {
+    const key = Buffer.from(mask).toString('latin1');
+    if (this.#active?.key === key) return this.#active.buckets;
+    const buckets = this.buckets.map(({ first, end, pieces: all }, index): Active => {
+      const tensors = this.list.slice(first, end).filter((_, i) => mask[first + i]);
+      const pieces = all.filter(({ tensor }) => mask[tensor]);
+      const counts = new Array<number>(this.comm.size).fill(0);
+      for (const { rank, begin, end: last } of pieces) counts[rank]! += last - begin;
+      const offset = counts.slice(0, this.comm.rank).reduce((sum, count) => sum + count, 0);
+      const dtypes = new Set(tensors.map((share) => share.gradDType));
+      if (dtypes.size > 1) {
+        const [one, other] = [...dtypes].map((dtype) => tensors.find((share) => share.gradDType === dtype)!);
+        throw new TypeError(
+          `Expected gradients of ${one!.slot.dtype} parameters to have one dtype but that of "${one!.slot.name}" is ` +
+            `${one!.gradDType} and that of "${other!.slot.name}" is ${other!.gradDType}.`,
+        );
+      }
+      return {
+        index,
+        pieces,
+        counts,
+        offset,
+        length: counts.reduce((sum, count) => sum + count, 0),
+        only: tensors.length === 1 ? tensors[0] : undefined,
+        dtype: tensors[0]?.slot.dtype ?? 'float32',
+        gradDType: tensors[0]?.gradDType ?? 'float32',
+      };
+    });
+    this.#active = { key, buckets };
+    return buckets;
+  }
+
+  /** Memory that a bucket uses for a while: the `turn`-th of a few. */
+  #buffer(use: string, turn: number, dtype: DType, length: number): Memory {
+    const key = `${use} ${turn} ${dtype}`;
+    let buffer = this.#buffers.get(key);
+    if (!buffer || buffer.length < length) {
+      buffer = makeLike(this.list[0]!.data, dtype, length);
+      this.#buffers.set(key, buffer);
+    }
+    return sliceOf(buffer, 0, length);
+  }
+
+  /** Where this rank's reduced gradients of a bucket are to be; its twins are told. */
+  #place({ index, pieces, counts, gradDType }: Active): Memory {
+    const share = this.#buffer(`share ${index}`, 0, gradDType, counts[this.comm.rank]!);
+    let at = 0;
+    for (const { tensor, rank, begin, end } of pieces) {
+      if (rank !== this.comm.rank) continue;
+      this.list[tensor]!.twin.grad = sliceOf(share, at, at + end - begin);
+      at += end - begin;
+    }
+    return share;
+  }
+
+  /** Shows the twins this step's memory; gradients are where `reduce` will put them, or the rank's own. */
+  arrange(buckets: readonly Active[], isReduced: boolean): void {
+    for (const share of this.list) {
+      const { twin, own, data, grad } = share;
+      twin.data = sliceOf(data, own?.begin ?? 0, own?.end ?? 0);
+      twin.grad = grad && own && !isReduced ? sliceOf(grad, own.begin, own.end) : null;
+    }
+    if (isReduced) for (const bucket of buckets) this.#place(bucket);
+  }
+
+  /** Reduces a bucket's gradients; resolves when this rank's are in place. */
+  async reduce(bucket: Active, turn: number, op: 'mean' | 'sum', stage: 1 | 2): Promise<void> {
+    const { pieces, counts, offset, length, only, gradDType } = bucket;
+    if (length === 0) return;
+    const { comm } = this;
+    const share = this.#place(bucket);
+    let all: Memory;
+    if (only && stage === 2) {
+      all = only.grad!;
+    } else {
+      all = this.#buffer('gradients', turn, gradDType, length);
+      let at = 0;
+      for (const { tensor, begin, end } of pieces) {
+        copyInto(all, at, sliceOf(this.list[tensor]!.grad!, begin, end));
+        at += end - begin;
+      }
+    }
+    const how = { op, ...transferOf(all, gradDType) };
+    if (stage === 2) return comm.reduceScatter(all, share, { ...how, counts });
+    await comm.allReduce(all, how);
+    copyInto(share, 0, sliceOf(all, offset, offset + counts[comm.rank]!));
+  }
+
+  /** Brings all ranks' updated parameters of a bucket to every rank. */
+  async gather(bucket: Active, turn: number): Promise<void> {
+    const { pieces, counts, offset, length, only, dtype } = bucket;
+    if (length === 0) return;
+    const { comm, list } = this;
+    const own = counts[comm.rank]!;
+    const all = only ? only.data : this.#buffer('parameters', turn, dtype, length);
+    const ends = (visit: (piece: Piece, at: number) => void): void => {
+      let at = 0;
+      for (const piece of pieces) {
+        visit(piece, at);
+        at += piece.end - piece.begin;
+      }
+    };
+    if (!only)
+      ends(({ tensor, rank, begin, end }, at) => {
+        if (rank === comm.rank) copyInto(all, at, sliceOf(list[tensor]!.data, begin, end));
+      });
+    await comm.allGather(sliceOf(all, offset, offset + own), all, { counts, ...transferOf(all, dtype) });
+    if (!only)
+      ends(({ tensor, rank, begin, end }, at) => {
+        if (rank !== comm.rank) copyInto(list[tensor]!.data, begin, sliceOf(all, at, at + end - begin));
+      });
+  }
+
+  /** Sends all parameters of one rank to the others. */
+  async broadcast(root: number): Promise<void> {
+    const { list, comm } = this;
+    this.read();
+    await Promise.all(
+      list.map(({ data, slot: { dtype } }) => comm.broadcast(data, root, transferOf(data, dtype))),
+    );
+  }
+
+  /** Gradients' blocks of a rank, tensor by tensor; sums of them come in this order. */
+  blocks(mask: Uint8Array, rank: number, block: number): number[] {
+    return this.list.map(({ pieces }, i) => {
+      const piece = mask[i] ? pieces.find((one) => one.rank === rank) : undefined;
+      return piece ? Math.ceil((piece.end - piece.begin) / block) : 0;
+    });
+  }
+
+  /** What all ranks must have alike. */
+  get description(): string {
+    const facts = this.list.map(({ slot: { name, shape, dtype, group, format } }) => [
+      name,
+      shape,
+      dtype,
+      group,
+      format,
+    ]);
+    return JSON.stringify([facts, this.buckets.map(({ end }) => end)]);
+  }
+}
