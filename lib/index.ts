@@ -43,6 +43,7 @@ export type {
   ReduceOptions,
   TransferOptions as CollectiveOptions,
 } from './distributed/communicator';
+export { DistributedData, type DistributedDataOptions } from './distributed/distributed-data';
 export { Sharded, type ShardedOptions } from './distributed/sharded';
 export type { RankShare, ShardPlan } from './distributed/shard-plan';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';

@@ -8,7 +8,7 @@ import { make, type Made } from './made';
 import { native } from './native';
 import { identify, type Parameter } from './parameter';
 import { Plan, type GroupSchedules } from './plan';
-import { dictOf, loadDict, readState, type ParameterState, type Parts } from './state';
+import { dictOf, loadDict, noMemory, readState, type ParameterState, type Parts } from './state';
 import type { Placement } from './placement';
 import type { Slot } from './slot';
 import type { StateDict } from './state-dict';
@@ -26,6 +26,8 @@ export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for
 export interface StepInParts {
   /** All groups' hyper-parameters for it. */
   readonly hyper: Float64Array;
+  /** Makes the states that it will need exist; throws where there is no memory. */
+  reserve(): void;
   squares(): Float64Array;
   /** Whether it is applied. `known`: what all gradients are, where they are more than this optimizer's. */
   begin(known?: { readonly norm: number; readonly bad: number }): boolean;
@@ -174,7 +176,6 @@ export abstract class Optimizer<O extends object = object> {
 
   /** @internal A step whose tensors' memory comes and goes part by part. */
   stepInParts(ends: Uint32Array, before: (part: number) => void, after: (part: number) => void): StepResult {
-    this.#available('step()');
     const { measures } = this.#settings;
     const step = this.inParts(undefined);
     // The norm of all gradients comes before the first update.
@@ -191,11 +192,22 @@ export abstract class Optimizer<O extends object = object> {
 
   /** @internal A step whose parts are called for; what `begin` throws for has changed nothing. */
   inParts(ahead: Ahead | undefined): StepInParts {
+    this.#available('step()');
     const { numbers, answer } = this.#settings;
-    const { stepper, steps } = this.#made;
+    const { stepper, steps, bindings } = this.#made;
     const hyper = this.#prepare(ahead);
     return {
       hyper,
+      reserve: () => {
+        const masks = Uint32Array.from(bindings.slots, (slot) => {
+          if (bindings.gradOf(slot) === null) return 0;
+          const { algorithm, offset } = this.#groups[slot.group]!;
+          const row = hyper.subarray(offset, offset + algorithm.hyper.length);
+          return stepper.usedStates(slot.index, row) | (ahead ? 1 << algorithm.states.length : 0);
+        });
+        const missing = stepper.createStates(masks, hyper);
+        if (missing > 0) throw noMemory(missing, this.#definition.className);
+      },
       squares: () => stepper.squares(hyper, numbers, answer),
       begin: (known) => {
         this.#settings.known(known?.norm ?? -1, known?.bad ?? -1);

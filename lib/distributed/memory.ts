@@ -12,9 +12,16 @@ const arrays = {
   float16: Uint16Array,
 } as const;
 
+export const elementBytes: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  bfloat16: 2,
+  float16: 2,
+};
+
 /** An array as collectives take it: a Float16Array by its bits. */
 export function memoryOf(array: HostArray | CudaTensor): Memory {
-  if (kindOf(array) !== 'Float16Array') return array as Memory;
+  if (kindOf(array) !== 'Float16Array') return array;
   const { buffer, byteOffset, length } = array as Uint16Array;
   return new Uint16Array(buffer, byteOffset, length);
 }
