@@ -39,6 +39,8 @@ export interface NativeMemory {
   clear(stream: NativeStream): void;
   upload(stream: NativeStream, array: ArrayBufferView): void;
   download(stream: NativeStream, array: ArrayBufferView): void;
+  /** Queues a copy of memory of the same size on the same device. */
+  copyFrom(stream: NativeStream, from: NativeMemory): void;
   /** Copies to or from an array over pinned memory, which is done when the stream gets there. */
   queueUpload(stream: NativeStream, array: ArrayBufferView): void;
   queueDownload(stream: NativeStream, array: ArrayBufferView): void;

@@ -65,7 +65,7 @@ Napi::Value PointerInfo(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return fo::Guarded(env, [&]() -> Napi::Value {
     const void* const pointer = fo::AsPointer(info[1]);
-    const fo::cuda::PointerInfo found = fo::cuda::device(NumberOf<int>(info[0])).pointer_info(pointer);
+    const fo::cuda::PointerInfo found = fo::cuda::device(fo::NumberOf<int>(info[0])).pointer_info(pointer);
     static const char* const kinds[] = {"unknown", "host", "device", "managed"};
     auto result = Napi::Array::New(env, 3);
     result.Set(0u, kinds[found.kind]);
@@ -80,7 +80,7 @@ Napi::Value PointerInfo(const Napi::CallbackInfo& info) {
 // synchronize(device): waits for all streams that this process has made or been given
 Napi::Value Synchronize(const Napi::CallbackInfo& info) {
   return fo::Guarded(info.Env(), [&] {
-    fo::cuda::Reclaimer::of(fo::cuda::device(NumberOf<int>(info[0]))).synchronize();
+    fo::cuda::Reclaimer::of(fo::cuda::device(fo::NumberOf<int>(info[0]))).synchronize();
     return info.Env().Undefined();
   });
 }
