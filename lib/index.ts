@@ -46,6 +46,7 @@ export type {
 export { DistributedData, type DistributedDataOptions } from './distributed/distributed-data';
 export { Sharded, type ShardedOptions } from './distributed/sharded';
 export type { RankShare, ShardPlan } from './distributed/shard-plan';
+export { mpi, type MpiOptions } from './distributed/mpi';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export {
