@@ -3,12 +3,11 @@
  * work it has. docs/distributed-plan.md has the formulas and their conventions.
  */
 import type { DType, HostArray } from '../dtypes';
-import { least8bit } from '../formats';
+import { fieldBytes, stateFields } from '../formats';
 import { Lookahead } from '../lookahead';
-import { checkSplit, route } from '../muon/routing';
 import { native } from '../native';
 import type { Optimizer } from '../optimizer';
-import { dimsOf, type Layout, type Parameter, type Role } from '../parameter';
+import { firstElement, sizeOf, type Layout, type PartOfTensor, type Role } from '../parameter';
 import { leastLoad } from './owners';
 import { cutElements, newtonSchulzFlops, partition, type Divisible } from './partition';
 
@@ -22,10 +21,8 @@ export interface PlanTensor {
 
 export interface ForecastRequest {
   readonly tensors: readonly PlanTensor[];
-  /** Makes the optimizer over small stand-ins of the tensors. */
-  readonly make: (params: Parameter[]) => Optimizer | Lookahead;
-  /** Matrices a parameter is split into, as Muon's option says. @default 1 */
-  readonly split?: number | undefined;
+  /** Makes the optimizer, over an element of each tensor. */
+  readonly make: (params: PartOfTensor[]) => Optimizer | Lookahead;
   readonly ranks: number;
   /** 1 divides states and updates; 2 reduces each gradient to its owner alone. */
   readonly stage: 1 | 2;
@@ -77,7 +74,6 @@ export interface Forecast {
   readonly passing: Sent;
 }
 
-const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
 
@@ -85,9 +81,9 @@ const bytesOf: Readonly<Record<DType, number>> = { float32: 4, float64: 8, bfloa
 /** A sum for each block of a gradient. */
 const sumBytes = 8;
 
-function arrayOf(dtype: DType, length: number): HostArray {
-  if (dtype === 'float32') return new Float32Array(length);
-  return dtype === 'float64' ? new Float64Array(length) : new Uint16Array(length);
+function element(dtype: DType): HostArray {
+  if (dtype === 'float32') return new Float32Array(1);
+  return dtype === 'float64' ? new Float64Array(1) : new Uint16Array(1);
 }
 
 /** A tensor as it is divided, and the bytes of state of any part of it. */
@@ -98,58 +94,42 @@ interface Described extends Divisible {
 }
 
 /**
- * Which states there are depends on options, roles, names and sizes; so the optimizer itself is asked. Stand-ins take
- * the same ways through it as the tensors, and are so small that any model fits.
+ * Which states there are depends on options, roles, names and sizes; so the optimizer itself is asked, and refuses what
+ * it would refuse. It gets an element of each tensor with the shape of the whole, so that any model fits.
  */
-function divided({ tensors, make, split = 1, dtype, gradDtype = dtype }: ForecastRequest, isMuon: boolean) {
-  const isMatrix = tensors.map((tensor) => {
-    const { name, shape } = tensor;
-    return isMuon && route(tensor as Parameter & PlanTensor, { name, shape } as never).optimizer === 'muon';
-  });
-  const bits = dtype.endsWith('16') || gradDtype.endsWith('16');
-  const standIns = tensors.map(({ name, shape, role, layout }, i): Parameter => {
-    const side = product(shape) < least8bit ? 8 : Math.sqrt(least8bit);
-    const small = isMatrix[i]
-      ? layout === 'in-out'
-        ? [side, side * split]
-        : [side * split, side]
-      : [side ** 2];
-    const length = product(small);
-    return {
-      ...{ name, role, layout, shape: small, data: arrayOf(dtype, length), grad: arrayOf(gradDtype, length) },
-      dtype: bits ? (dtype.endsWith('16') ? dtype : gradDtype) : undefined,
-    };
-  });
-  const made = make(standIns);
+function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): Described[] {
+  const bits = [dtype, gradDtype].find((each) => each.endsWith('16'));
+  const made = make(
+    tensors.map(({ name, shape, role, layout }) => ({
+      ...{ name, shape, role, layout, dtype: bits, data: element(dtype), grad: element(gradDtype) },
+      [firstElement]: 0,
+    })),
+  );
   const inner = made instanceof Lookahead ? made.inner : made;
-  const { rules, extraStates } = native().addon;
-  const masters = new Set(Object.values(extraStates));
-  const { nsSteps = 0 } = made.paramGroups[0] as { nsSteps?: number };
-  made.step();
-  const described = tensors.map(({ name, shape, layout }, i): Described => {
-    const standIn = standIns[i]!;
-    const fields = Object.entries(made.state(standIn)).flatMap(([field, value]) =>
-      typeof value === 'number' ? [] : [{ extra: masters.has(field), array: value as Float32Array }],
-    );
-    const length = product(shape);
-    const { rule } = inner.algorithms[isMuon && !isMatrix[i] ? 1 : 0]!;
-    const { norms } = rules[rule]!;
-    const [, rows, cols, outputsAreColumns] = dimsOf(shape, layout);
-    if (isMatrix[i]) checkSplit(standIn, { name, shape } as never, split, 'Muon');
-    const [outputs, inputs] = outputsAreColumns ? [cols, rows] : [rows, cols];
-    const flops = isMatrix[i] ? split * newtonSchulzFlops(outputs / split, inputs, nsSteps) : 0;
-    const whole = isMatrix[i] || norms;
+  const { attached } = inner;
+  const { stepper } = inner.attach(attached!); // as it is, which may be none
+  const masters = new Set(Object.values(native().addon.extraStates));
+  const described = inner.order.map(({ parameter, slot }): Described => {
+    inner.placement.gradDType(parameter.grad, slot);
+    const { index, name, shape, format } = slot;
+    const group = inner.groupOf(slot);
+    const { algorithm, live } = group;
+    const { states, splits } = algorithm;
+    const row = group.numbers(group.checked((option) => live[option]));
+    const used = stepper.usedStates(index, row) | (attached ? 1 << states.length : 0);
+    const length = sizeOf(shape);
+    const isMatrix = algorithm.rule === 'muon';
+    const { split = 1, nsSteps } = live as { readonly split?: number; readonly nsSteps?: number };
+    const outputs = (parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!) / split;
+    const flops = isMatrix ? split * newtonSchulzFlops(outputs, length / split / outputs, nsSteps!) : 0;
     return {
-      ...{ name, length, flops, elementBytes: bytesOf[dtype], splits: !whole, cost: flops || length },
-      kind: isMatrix[i] ? 'matrix' : norms ? 'whole' : 'split',
+      ...{ name, length, flops, splits, elementBytes: bytesOf[dtype], cost: flops || length },
+      kind: splits ? 'split' : isMatrix ? 'matrix' : 'whole',
       bytes: (elements, wanted) =>
         sum(
-          fields
-            .filter(({ extra }) => extra === wanted)
-            .map(
-              ({ array }) =>
-                array.BYTES_PER_ELEMENT * Math.ceil((elements * array.length) / standIn.data.length),
-            ),
+          stateFields(states, format, elements)
+            .filter((field) => used & (1 << field.state) && masters.has(field.name) === wanted)
+            .map(fieldBytes),
         ),
     };
   });
@@ -177,11 +157,9 @@ function balanceOf(kind: string, tensors: readonly Described[], loads: readonly 
   return { kind, ratio, least, because };
 }
 
-/** @param isMuon whether the optimizer is Muon, whose matrices stay whole */
-export function forecast(request: ForecastRequest, isMuon: boolean): Forecast {
+export function forecast(request: ForecastRequest): Forecast {
   const { ranks: size, stage, dtype, gradDtype = dtype } = request;
-  // As an optimizer orders them: the matrices of Muon come first.
-  const tensors = divided(request, isMuon).sort((a, b) => Number(b.flops > 0) - Number(a.flops > 0));
+  const tensors = divided(request);
   const { buckets } = partition(tensors, size);
   const own = Array.from({ length: size }, () => ({ elements: 0, state: 0, master: 0, blocks: 0, flops: 0 }));
   const loads = new Map(tensors.map(({ kind }) => [kind, new Array<number>(size).fill(0)]));

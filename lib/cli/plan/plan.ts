@@ -126,16 +126,11 @@ export async function plan(options: PlanOptions): Promise<number> {
   const { optimizer, ranks, stage, dtype, grads, rounding, stateDtype, chart, json = false } = options;
   const tensors = await shapesOf(options.shapes);
   const own = { ...options.options, ...(rounding && { rounding }), ...(stateDtype && { stateDtype }) };
-  const { split } = own as { readonly split?: unknown };
   const make = optimizers.get(optimizer)!;
-  const found = forecast(
-    {
-      ...{ tensors, ranks, dtype, gradDtype: grads, stage: stage === '1' ? 1 : 2 },
-      make: (params) => make(params, own),
-      split: Number.isSafeInteger(split) ? (split as number) : undefined,
-    },
-    optimizer === 'Muon',
-  );
+  const found = forecast({
+    ...{ tensors, ranks, dtype, gradDtype: grads, stage: stage === '1' ? 1 : 2 },
+    make: (params) => make(params, own),
+  });
   const times = timed(found, options.network ?? allNetworks());
   const rate = options.flops * 1e12;
   const { replicated } = found;
