@@ -6,10 +6,14 @@ import { Command, CommanderError, Option } from 'commander';
 import type { BenchOptions } from './bench/bench';
 import type { LandscapeOptions } from './landscape/landscape';
 import { landscapes } from './landscape/functions';
-import { positive, someOf, whole } from './lists';
+import { dtypes, roundings, stateDTypes } from '../dtypes';
+import { chartFile, jsonObject, oneOf, positive, someOf, whole } from './lists';
 import { optimizers } from './optimizers';
 import { exitCodes, note, printJson } from './output';
 import { formats } from './picture/files';
+import { defaultFlops, networkNames, networksOption } from './plan/networks';
+import type { PlanOptions } from './plan/plan';
+import { presets, shapesOption } from './plan/shapes';
 
 function version(): string {
   const manifest = readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8');
@@ -104,6 +108,44 @@ function program(): Command {
     .option('--quick', 'three short rounds with 4 million parameters: rough, in seconds')
     .addOption(list('--format <list>', formats))
     .option('--out <path>', 'the chart, without .svg and .png', 'fused-optim-bench')
+    .addOption(json());
+
+  command<PlanOptions>('plan', 'what sharding an optimizer among ranks saves and costs', async (o) =>
+    (await import('./plan/plan.js')).plan(o),
+  )
+    .addOption(
+      new Option('--shapes <what>', `${presets.join(', ')}, or a .json or .safetensors file`)
+        .argParser(shapesOption)
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--ranks <n>', 'that share the state').default(8).argParser(whole(1, 65_536)))
+    .addOption(
+      new Option('--optimizer <name>', [...optimizers.keys()].join(', '))
+        .default('AdamW')
+        .argParser(oneOf([...optimizers.keys()])),
+    )
+    .addOption(
+      new Option('--options <json>', `the optimizer's own, such as '{"amsgrad":true}'`).argParser(jsonObject),
+    )
+    .addOption(
+      new Option('--stage <n>', '1: gradients are all-reduced; 2: reduce-scattered')
+        .default('1')
+        .choices(['1', '2']),
+    )
+    .addOption(new Option('--dtype <dtype>', 'of parameters').default('float32').choices(dtypes))
+    .addOption(new Option('--grads <dtype>', 'of gradients (default: that of parameters)').choices(dtypes))
+    .addOption(new Option('--rounding <way>', 'of 16-bit parameters').choices(roundings))
+    .addOption(new Option('--state-dtype <dtype>', 'of states').choices(stateDTypes))
+    .addOption(
+      new Option('--network <list>', `${networkNames.join(', ')}, or GB/s (default: all of these)`).argParser(
+        networksOption,
+      ),
+    )
+    .addOption(
+      new Option('--flops <x>', 'TFLOP/s of Newton–Schulz').default(defaultFlops).argParser(positive),
+    )
+    .addOption(new Option('--chart <file>', 'a picture, .svg or .png').argParser(chartFile))
+    .option('--all', 'every rank')
     .addOption(json());
 
   command(

@@ -2,7 +2,7 @@
 import * as library from '../index';
 
 /** Lookahead is none of the class Optimizer. */
-export type Made = Pick<library.Optimizer, 'step' | 'state' | 'dispose'>;
+export type Made = library.Optimizer | library.Lookahead;
 type Make = (params: library.Parameter[], options: object) => Made;
 type AnyClass = new (params: library.Parameter[], options: object) => library.Optimizer;
 

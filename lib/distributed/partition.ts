@@ -1,3 +1,5 @@
+import { owners } from './owners';
+
 /** What of a tensor decides who keeps its state. */
 export interface Divisible {
   readonly length: number;
@@ -43,19 +45,14 @@ export const defaultBucketBytes = 25 * 2 ** 20;
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 
-/** Gives every tensor that stays whole to a rank: the dearest first, each to who has least. */
-function owners(tensors: readonly Divisible[], ranks: number): number[] {
+/** The owner of every tensor that stays whole, -1 for others; those of a kind are balanced with each other. */
+function ownersOf(tensors: readonly Divisible[], ranks: number): number[] {
   const owner = new Array<number>(tensors.length).fill(-1);
-  const loads = new Map<string, number[]>();
   const whole = tensors.map((_, index) => index).filter((index) => !tensors[index]!.splits);
-  whole.sort((a, b) => tensors[b]!.cost - tensors[a]!.cost || a - b);
-  for (const index of whole) {
-    const { kind, cost } = tensors[index]!;
-    const load = loads.get(kind) ?? new Array<number>(ranks).fill(0);
-    loads.set(kind, load);
-    const least = load.indexOf(Math.min(...load));
-    owner[index] = least;
-    load[least]! += cost;
+  for (const kind of new Set(whole.map((index) => tensors[index]!.kind))) {
+    const members = whole.filter((index) => tensors[index]!.kind === kind);
+    const costs = members.map((index) => tensors[index]!.cost);
+    owners(costs, ranks).forEach((rank, i) => (owner[members[i]!] = rank));
   }
   return owner;
 }
@@ -88,7 +85,7 @@ export function partition(
   ranks: number,
   bucketBytes: number = defaultBucketBytes,
 ): Partition {
-  const owner = owners(tensors, ranks);
+  const owner = ownersOf(tensors, ranks);
   const load = new Map<string, number[]>();
   const buckets: Bucket[] = [];
   for (let first = 0, end = 0; first < tensors.length; first = end) {

@@ -1,0 +1,210 @@
+/**
+ * What sharding an optimizer costs and saves, without running it: bytes of state a rank keeps, bytes it sends in a step,
+ * work it has. docs/distributed-plan.md has the formulas and their conventions.
+ */
+import type { DType, HostArray } from '../dtypes';
+import { fieldBytes, stateFields } from '../formats';
+import { Lookahead } from '../lookahead';
+import { native } from '../native';
+import type { Optimizer } from '../optimizer';
+import { firstElement, sizeOf, type Layout, type PartOfTensor, type Role } from '../parameter';
+import { leastLoad } from './owners';
+import { cutElements, newtonSchulzFlops, partition, type Divisible } from './partition';
+
+/** A tensor without its memory. */
+export interface PlanTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly role?: Role | undefined;
+  readonly layout?: Layout | undefined;
+}
+
+export interface ForecastRequest {
+  readonly tensors: readonly PlanTensor[];
+  /** Makes the optimizer, over an element of each tensor. */
+  readonly make: (params: PartOfTensor[]) => Optimizer | Lookahead;
+  readonly ranks: number;
+  /** 1 divides states and updates; 2 reduces each gradient to its owner alone. */
+  readonly stage: 1 | 2;
+  readonly dtype: DType;
+  /** @default dtype */
+  readonly gradDtype?: DType | undefined;
+}
+
+/** Bytes that a rank sends in a step. */
+export interface Sent {
+  readonly gradients: number;
+  readonly parameters: number;
+  /** Sums over the gradients, for clipping and the search for bad values. */
+  readonly check: number;
+}
+
+export interface RankLoad {
+  /** Elements it updates. */
+  readonly elements: number;
+  readonly stateBytes: number;
+  /** What the rounding of 16-bit parameters keeps: float32 copies or what replaces them. */
+  readonly masterBytes: number;
+  readonly sent: Sent;
+  /** Floating-point operations of Newton–Schulz iterations. */
+  readonly flops: number;
+}
+
+/** How even the work of one kind is. */
+export interface Balance {
+  readonly kind: string;
+  /** Of the busiest rank, over the mean. */
+  readonly ratio: number;
+  /** What no division of such tensors can be under. */
+  readonly least: number;
+  /** Why it is more than 5 % off. */
+  readonly because?: string;
+}
+
+export interface Forecast {
+  readonly elements: number;
+  readonly parameterBytes: number;
+  readonly gradientBytes: number;
+  readonly buckets: number;
+  readonly ranks: readonly RankLoad[];
+  /** Every rank of the optimizer that keeps all state everywhere. */
+  readonly replicated: RankLoad;
+  readonly balance: readonly Balance[];
+  /** Of what a rank must receive or send, the most that passes one rank's link; seconds are these over the bandwidth. */
+  readonly passing: Sent;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
+
+const bytesOf: Readonly<Record<DType, number>> = { float32: 4, float64: 8, bfloat16: 2, float16: 2 };
+/** A sum for each block of a gradient. */
+const sumBytes = 8;
+
+function element(dtype: DType): HostArray {
+  if (dtype === 'float32') return new Float32Array(1);
+  return dtype === 'float64' ? new Float64Array(1) : new Uint16Array(1);
+}
+
+/** A tensor as it is divided, and the bytes of state of any part of it. */
+interface Described extends Divisible {
+  readonly name: string;
+  readonly flops: number;
+  readonly bytes: (elements: number, masters: boolean) => number;
+}
+
+/**
+ * Which states there are depends on options, roles, names and sizes; so the optimizer itself is asked, and refuses what
+ * it would refuse. It gets an element of each tensor with the shape of the whole, so that any model fits.
+ */
+function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): Described[] {
+  const bits = [dtype, gradDtype].find((each) => each.endsWith('16'));
+  const made = make(
+    tensors.map(({ name, shape, role, layout }) => ({
+      ...{ name, shape, role, layout, dtype: bits, data: element(dtype), grad: element(gradDtype) },
+      [firstElement]: 0,
+    })),
+  );
+  const inner = made instanceof Lookahead ? made.inner : made;
+  const { attached } = inner;
+  const { stepper } = inner.attach(attached!); // as it is, which may be none
+  const masters = new Set(Object.values(native().addon.extraStates));
+  const described = inner.order.map(({ parameter, slot }): Described => {
+    inner.placement.gradDType(parameter.grad, slot);
+    const { index, name, shape, format } = slot;
+    const group = inner.groupOf(slot);
+    const { algorithm, live } = group;
+    const { states, splits } = algorithm;
+    const row = group.numbers(group.checked((option) => live[option]));
+    const used = stepper.usedStates(index, row) | (attached ? 1 << states.length : 0);
+    const length = sizeOf(shape);
+    const isMatrix = algorithm.rule === 'muon';
+    const { split = 1, nsSteps } = live as { readonly split?: number; readonly nsSteps?: number };
+    const outputs = (parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!) / split;
+    const flops = isMatrix ? split * newtonSchulzFlops(outputs, length / split / outputs, nsSteps!) : 0;
+    return {
+      ...{ name, length, flops, splits, elementBytes: bytesOf[dtype], cost: flops || length },
+      kind: splits ? 'split' : isMatrix ? 'matrix' : 'whole',
+      bytes: (elements, wanted) =>
+        sum(
+          stateFields(states, format, elements)
+            .filter((field) => used & (1 << field.state) && masters.has(field.name) === wanted)
+            .map(fieldBytes),
+        ),
+    };
+  });
+  made.dispose();
+  return described;
+}
+
+/** The most that is off without a word about it. */
+const tolerance = 1.05;
+
+function balanceOf(kind: string, tensors: readonly Described[], loads: readonly number[]): Balance {
+  const mean = sum(loads) / loads.length;
+  const ratio = mean > 0 ? most(loads) / mean : 1;
+  const costs = tensors.map(({ cost }) => cost);
+  // Of tensors that are split the last cut decides: a rank has whole blocks.
+  const least = kind === 'split' ? 1 : mean > 0 ? leastLoad(costs, loads.length) / mean : 1;
+  if (ratio <= tolerance) return { kind, ratio, least };
+  const dearest = tensors.reduce((a, b) => (b.cost > a.cost ? b : a));
+  const because =
+    kind === 'split'
+      ? `the mean is ${Math.round(mean)} elements, and cuts lie at multiples of ${cutElements}`
+      : dearest.cost > mean
+        ? `"${dearest.name}" stays whole and alone is ${(dearest.cost / mean).toFixed(2)} times the mean`
+        : `these stay whole, and no division of them is under ${least.toFixed(3)}`;
+  return { kind, ratio, least, because };
+}
+
+export function forecast(request: ForecastRequest): Forecast {
+  const { ranks: size, stage, dtype, gradDtype = dtype } = request;
+  const tensors = divided(request);
+  const { buckets } = partition(tensors, size);
+  const own = Array.from({ length: size }, () => ({ elements: 0, state: 0, master: 0, blocks: 0, flops: 0 }));
+  const loads = new Map(tensors.map(({ kind }) => [kind, new Array<number>(size).fill(0)]));
+  for (const { pieces } of buckets) {
+    for (const { tensor, rank, begin, end } of pieces) {
+      const { bytes, flops, kind, splits, cost } = tensors[tensor]!;
+      const mine = own[rank]!;
+      mine.elements += end - begin;
+      mine.state += bytes(end - begin, false);
+      mine.master += bytes(end - begin, true);
+      mine.blocks += Math.ceil((end - begin) / cutElements);
+      mine.flops += flops;
+      loads.get(kind)![rank]! += splits ? end - begin : cost;
+    }
+  }
+  const elements = sum(tensors.map(({ length }) => length));
+  const [parameterBytes, gradientBytes] = [elements * bytesOf[dtype], elements * bytesOf[gradDtype]];
+  const others = size - 1;
+  const reduced = (2 * others * gradientBytes) / size;
+  const ranks = own.map(({ elements: mine, state, master, blocks, flops }): RankLoad => {
+    const gradients = stage === 1 ? reduced : gradientBytes - mine * bytesOf[gradDtype];
+    const sent = { gradients, parameters: others * mine * bytesOf[dtype], check: others * sumBytes * blocks };
+    return { elements: mine, stateBytes: state, masterBytes: master, sent, flops };
+  });
+  const least = own.reduce((a, b) => (b.elements < a.elements ? b : a));
+  const blocks = own.map((mine) => mine.blocks);
+  const passing = {
+    gradients: most(ranks.map(({ sent }) => sent.gradients)),
+    parameters: size > 1 ? parameterBytes - least.elements * bytesOf[dtype] : 0,
+    check: size > 1 ? sumBytes * (sum(blocks) - blocks.reduce((a, b) => Math.min(a, b))) : 0,
+  };
+  const everywhere = { gradients: reduced, parameters: 0, check: 0 };
+  const total = (of: (load: (typeof own)[number]) => number): number => sum(own.map(of));
+  return {
+    ...{ elements, parameterBytes, gradientBytes, buckets: buckets.length, ranks, passing },
+    replicated: {
+      ...{ elements, stateBytes: total(({ state }) => state), masterBytes: total(({ master }) => master) },
+      ...{ sent: everywhere, flops: total(({ flops }) => flops) },
+    },
+    balance: [...loads].map(([kind, load]) =>
+      balanceOf(
+        kind,
+        tensors.filter((tensor) => tensor.kind === kind),
+        load,
+      ),
+    ),
+  };
+}
