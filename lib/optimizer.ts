@@ -209,15 +209,20 @@ export abstract class Optimizer<O extends object = object> {
         if (missing > 0) throw noMemory(missing, this.#definition.className);
       },
       squares: () => stepper.squares(hyper, numbers, answer),
+      // A GPU has no parts: all is done in the last.
       begin: (known) => {
+        if (!this.isOnHost) return true;
         this.#settings.known(known?.norm ?? -1, known?.bad ?? -1);
         stepper.begin(hyper, numbers, answer);
         return this.#settings.applied;
       },
-      part: (end, isLast) => stepper.part(end, isLast),
+      part: (end, isLast) => {
+        if (this.isOnHost) stepper.part(end, isLast);
+        else if (isLast) stepper.step(hyper, numbers, answer);
+      },
       finish: () => {
         this.#settings.known(-1, -1);
-        if (this.#settings.applied) stepper.end(answer);
+        if (this.isOnHost && this.#settings.applied) stepper.end(answer);
         return steps.finish(ahead);
       },
     };

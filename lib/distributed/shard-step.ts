@@ -98,7 +98,7 @@ export async function runStep(
   const reduce = (i: number): Promise<void> =>
     op === 'none' ? Promise.resolve() : shares.reduce(active[i]!, i % (depth + 1), op, stage);
   const order = inner.order;
-  const waits = (i: number): boolean => order[shares.buckets[i]!.first]!.isLast;
+  const waits = (i: number): boolean => !inner.isOnHost || order[shares.buckets[i]!.first]!.isLast;
   const last = active.length - 1;
   const gathers: Promise<void>[] = [];
   const gather = async (i: number): Promise<void> => {
