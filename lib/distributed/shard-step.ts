@@ -1,4 +1,5 @@
-import type { Optimizer, StepInParts } from '../optimizer';
+import type { Optimizer } from '../optimizer';
+import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { gatherAll } from './agreement';
 import { cutElements } from './partition';

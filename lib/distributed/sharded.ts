@@ -1,9 +1,10 @@
 import { listOf } from '../group';
 import { Lookahead } from '../lookahead';
-import { Optimizer, symbolDispose, type StepInParts } from '../optimizer';
+import { Optimizer, symbolDispose } from '../optimizer';
 import type { Parameter } from '../parameter';
 import type { GroupSchedules } from '../plan';
 import type { ParameterState } from '../state';
+import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { choice, integer } from '../options';
 import { expectedType, onlyKnown } from '../validate';
