@@ -35,6 +35,15 @@ export type { CudaFromOptions, CudaPointerOptions, CudaTensorOptions } from './c
 export type { CudaDevice } from './cuda/native';
 export { CudaEvent, CudaStream, type CudaEventOptions, type CudaStreamOptions } from './cuda/stream';
 export { CudaTensor, type TransferOptions } from './cuda/tensor';
+export type {
+  CommArray,
+  Communicator,
+  Counts,
+  ReduceOp,
+  ReduceOptions,
+  TransferOptions as CommTransferOptions,
+} from './distributed/communicator';
+export { nccl, type NcclOptions } from './distributed/nccl';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export {
