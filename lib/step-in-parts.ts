@@ -11,7 +11,9 @@ export interface StepInParts {
   readonly hyper: Float64Array;
   /** Makes the states that it will need exist; throws where there is no memory. */
   reserve(): void;
+  /** Of this optimizer's gradients, block by block, and the norm of all ranks' blocks; see lib/native.ts. */
   squares(): Float64Array;
+  norm(squares: Float64Array): number;
   /** Whether it is applied. `known`: what all gradients are, where they are more than this optimizer's. */
   begin(known?: { readonly norm: number; readonly bad: number }): boolean;
   part(end: number, isLast: boolean): void;
@@ -41,10 +43,18 @@ export function stepInParts(
       const missing = stepper.createStates(masks, hyper);
       if (missing > 0) throw noMemory(missing, className);
     },
-    squares: () => stepper.squares(hyper, numbers, answer),
+    squares: () => {
+      settings.known(0, -1); // that they are judged elsewhere
+      return stepper.squares(hyper, numbers, answer);
+    },
+    norm: (squares) => stepper.norm(squares),
     begin: (known) => {
-      if (!isOnHost) return true;
       settings.known(known?.norm ?? -1, known?.bad ?? -1);
+      if (!isOnHost) {
+        const mayGoOn = !known || known.bad < 0 || settings.nonFinite === 'propagate';
+        if (!mayGoOn) settings.refuse(known.norm, known.bad);
+        return mayGoOn;
+      }
       stepper.begin(hyper, numbers, answer);
       return settings.applied;
     },

@@ -156,10 +156,6 @@ export class Sharded {
     try {
       if (settings.diagnostics)
         throw new TypeError('Expected diagnostics of an optimizer in Sharded to be false but received true.');
-      if (!inner.isOnHost && settings.measures)
-        throw new TypeError(
-          'Expected an optimizer in Sharded to be without maxGradNorm, GradScaler and nonFinite for parameters in CUDA memory.',
-        );
       mask = shares.read();
       active = shares.active(mask);
       shares.arrange(active, this.#reduce !== 'none');
