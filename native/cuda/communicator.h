@@ -42,7 +42,7 @@ class Communicator {
   // Operations that begin together.
   struct Call {
     std::vector<Op> ops;
-    int type = 0, op = 0;  // as NCCL numbers them
+    int type = 0, op = 0;                       // as NCCL numbers them
     std::shared_ptr<Event> after;               // of the stream whose work comes before
     std::vector<std::shared_ptr<Memory>> uses;  // that must live until it is done
     // Where a mean is asked for: what is divided by the number of ranks.
