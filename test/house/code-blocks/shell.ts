@@ -35,6 +35,7 @@ export const unchecked: readonly (readonly [RegExp, string])[] = [
   [/^apt-get install -y [\w+ -]+$/, 'a tool of the system'],
   [/^cd [\w./-]+$/, 'where the commands below it run'],
   [/^npm start$/, 'test/examples/native-addon.test.ts runs that package'],
+  [/^(torchrun|srun|mpirun) [-\w ]+ node train\.js$/, 'a launcher of ranks, which is not installed here'],
   [/^git clone \S+$/, 'the network'],
 ];
 
