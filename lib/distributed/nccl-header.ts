@@ -1,3 +1,5 @@
+import { ncclVersion } from '../backends';
+
 /**
  * What ranks tell each other before a collective, so that calls that do not fit are errors: NCCL itself would hang, or
  * write where it should not.
@@ -43,6 +45,7 @@ export function digest(counts: readonly number[] | undefined): number {
 const nccl = kinds.indexOf('nccl');
 
 function show(field: keyof Header, value: number, kind: number): string {
+  if (field === 'length' && kind === nccl) return ncclVersion(value);
   if (field === 'kind') return `${kinds[value] ?? 'something else'}()`;
   if (field === 'dtype') return dtypeNames[value]!;
   if (field === 'op') return kind === nccl ? (value === 1 ? 'true' : 'false') : opNames[value]!;

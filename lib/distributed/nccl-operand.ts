@@ -24,6 +24,12 @@ export interface Operand {
 
 const nothing = (): Promise<void> => Promise.resolve();
 
+interface Checked {
+  readonly dtype: CudaDType;
+  readonly known: boolean;
+  readonly reduces: boolean;
+}
+
 /** What a call is given, checked. `reduces`: a dtype must be known that can be computed with. */
 export function checkedOperand(
   array: CommArray,
@@ -31,7 +37,7 @@ export function checkedOperand(
   device: number,
   reduces: boolean,
   what: string,
-): { readonly dtype: CudaDType; readonly known: boolean } {
+): Checked {
   if (isCudaTensor(array)) {
     memoryOf(array, what);
     if (array.device !== device)
@@ -53,17 +59,15 @@ export function checkedOperand(
   const dtype = isCudaTensor(array) ? array.dtype : dtypeOf(array, isUnknown ? 'bfloat16' : given, what);
   if (reduces && dtype === 'uint8')
     throw new TypeError(`Expected ${what} to hold numbers that can be reduced but received bytes.`);
-  return { dtype, known: !isUnknown };
+  return { dtype, known: !isUnknown, reduces };
 }
 
 /** Holds the memory of a tensor, or makes memory for an array of the host. */
-export function operandOf(
-  array: CommArray,
-  { dtype, known }: ReturnType<typeof checkedOperand>,
-  device: number,
-): Operand {
+export function operandOf(array: CommArray, { dtype, known, reduces }: Checked, device: number): Operand {
   const addon = usable('nccl()');
-  const { code, bytes } = factsOf(dtype);
+  const { bytes } = factsOf(dtype);
+  // One of the dtypes of 16 bits for all that is only moved: ranks may know them differently.
+  const { code } = factsOf(!reduces && bytes === 2 ? 'bfloat16' : dtype);
   const { length } = array;
   if (isCudaTensor(array)) {
     const { pointer } = array;

@@ -50,8 +50,8 @@ export async function nccl(options?: NcclOptions): Promise<Communicator> {
   // Before anybody waits for a rank that will not come.
   if (over) await compare(over, problem);
   if (!prepared) throw problem!;
-  const { addon, init, address } = prepared;
-  const id = over ? await exchangeId(over, addon) : init.size === 1 ? addon.ncclUniqueId() : address;
+  const { addon, init, address, id } = prepared;
+  if (over) await over.broadcast(id as Uint8Array, 0);
   const comm = new addon.Comm(init.device);
   try {
     await comm.start(init.size, init.rank, id, init.timeout);
@@ -78,6 +78,8 @@ interface Prepared {
   readonly addon: NativeCuda;
   readonly init: NcclInit;
   readonly address: string;
+  /** Of the meeting: NCCL's id, of rank 0 to begin with, or the address. */
+  readonly id: Uint8Array | string;
 }
 
 /** All that this rank can find out alone. */
@@ -98,7 +100,9 @@ function prepare(given: Partial<NcclOptions>): Prepared {
   const stream = given.stream ?? defaultStream(device);
   streamFor(stream, device, what);
   const { address, ...ranks } = launch;
-  return { addon, init: { ...ranks, device, stream, timeout: time, checks, over }, address };
+  const isFirst = ranks.size === 1 || (over !== undefined && ranks.rank === 0);
+  const id = isFirst ? addon.ncclUniqueId() : over ? new Uint8Array(128) : address;
+  return { addon, id, init: { ...ranks, device, stream, timeout: time, checks, over }, address };
 }
 
 function checkRank(rank: unknown, size: unknown): void {
@@ -135,10 +139,4 @@ async function compare(over: Communicator, problem: Error | undefined): Promise<
     const text = new TextDecoder().decode(said.subarray(0, said.indexOf(0)));
     if (text) throw new Error(`Expected all ranks to begin ${what} but rank ${rank} cannot: ${text}`);
   }
-}
-
-async function exchangeId(over: Communicator, addon: NativeCuda): Promise<Uint8Array> {
-  const id = over.rank === 0 ? addon.ncclUniqueId() : new Uint8Array(128);
-  await over.broadcast(id, 0);
-  return id;
 }

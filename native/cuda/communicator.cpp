@@ -64,6 +64,14 @@ const char* name_of(Result result) {
   return result >= 0 && result <= kTimeout ? names[result] : "an unknown ncclResult_t";
 }
 
+Fault fault_of(const Functions& functions, const char* call, Result result, Comm comm) {
+  const char* const last = functions.last_error(comm);
+  std::string detail = functions.error_string(result);
+  if (last && *last) detail += "; " + std::string(last);
+  while (!detail.empty() && (detail.back() == '\n' || detail.back() == ' ')) detail.pop_back();
+  return Fault(call, result, name_of(result), detail);
+}
+
 }  // namespace nccl
 
 Communicator::Communicator(Device& device, const Start& start, Done done)
@@ -190,11 +198,7 @@ void Communicator::begin() {
 
 void Communicator::require(const char* call, nccl::Result result) {
   if (result == nccl::kSuccess || result == nccl::kInProgress) return;
-  const char* const last = nccl_.last_error(comm_);
-  std::string detail = nccl_.error_string(result);
-  if (last && *last) detail += "; " + std::string(last);
-  while (!detail.empty() && (detail.back() == '\n' || detail.back() == ' ')) detail.pop_back();
-  throw Fault(call, result, nccl::name_of(result), detail);
+  throw nccl::fault_of(nccl_, call, result, comm_);
 }
 
 // Asks NCCL whether another rank has gone; and the clock whether it should have come long ago.

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string>
 
+#include "device.h"
+
 namespace fo::cuda::nccl {
 
 using Comm = struct ncclComm*;
@@ -51,6 +53,9 @@ struct Functions {
 
 // What NCCL calls a result: "ncclRemoteError".
 const char* name_of(Result);
+
+// A call that failed, with what NCCL says of it. `comm` may be null.
+Fault fault_of(const Functions&, const char* call, Result, Comm comm);
 
 // What is known of NCCL: its path and version (22703: 2.27.3), or everything that was tried.
 struct Presence {

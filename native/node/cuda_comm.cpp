@@ -233,7 +233,7 @@ Napi::Value NcclUniqueId(const Napi::CallbackInfo& info) {
     cuda::nccl::UniqueId id;
     if (!nccl) return Refuse(env, "there is no NCCL");
     if (const cuda::nccl::Result result = nccl->get_unique_id(&id))
-      throw cuda::Fault("ncclGetUniqueId", result, cuda::nccl::name_of(result), nccl->error_string(result));
+      throw cuda::nccl::fault_of(*nccl, "ncclGetUniqueId", result, nullptr);
     auto bytes = Napi::Uint8Array::New(env, sizeof id);
     std::memcpy(bytes.Data(), id.internal, sizeof id);
     return bytes;

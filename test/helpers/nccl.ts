@@ -17,7 +17,7 @@ export async function withEnvironment<T>(
   const before = Object.fromEntries(Object.keys(variables).map((name) => [name, process.env[name]]));
   const set = (values: typeof variables): void => {
     for (const [name, value] of Object.entries(values)) {
-      if (value === undefined) delete process.env[name];
+      if (value === undefined) Reflect.deleteProperty(process.env, name);
       else process.env[name] = value;
     }
   };
