@@ -28,7 +28,7 @@ export interface Format {
 /** Tensors of fewer elements have no 8-bit states: they would save nothing that matters. As bitsandbytes and torchao. */
 export const least8bit = 4096;
 /** Elements that share a scale. */
-const block = 256;
+export const elementsOfScale = 256;
 /** Where the scales begin, after the codes. */
 const align = 64;
 
@@ -134,7 +134,13 @@ export function stateFields(names: readonly string[], format: Format, length: nu
     const scales = Math.ceil(length / align) * align;
     return [
       { name, state, kind: 'codes', byteOffset: 0, length },
-      { name: `${name}Scale`, state, kind: 'float32', byteOffset: scales, length: Math.ceil(length / block) },
+      {
+        name: `${name}Scale`,
+        state,
+        kind: 'float32',
+        byteOffset: scales,
+        length: Math.ceil(length / elementsOfScale),
+      },
     ];
   });
   const slow = dtype === 'float64' ? 'float64' : 'float32';

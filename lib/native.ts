@@ -185,7 +185,7 @@ export function firstOf(paths: readonly string[]): {
   return { failures };
 }
 
-const inLines = (failures: readonly FailedLoad[]): string =>
+export const inLines = (failures: readonly FailedLoad[]): string =>
   failures.map(({ path: file, reason }) => `  ${file}: ${reason}\n`).join('');
 
 /** Loads the first candidate that loads; otherwise the error says what was tried and why each failed. */

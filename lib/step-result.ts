@@ -105,9 +105,11 @@ export function lazyResult(
 }
 
 /** The error of a step that was to throw for a bad gradient. */
-export function badGradient({ name, gradDType }: Slot, grad: TensorArray | null): RangeError {
+export function badGradient({ name, gradDType, first }: Slot, grad: TensorArray | null): RangeError {
   const array = isCudaTensor(grad) ? (grad.download() as HostArray) : grad;
-  const received = (array && firstNotFinite(array, gradDType)) ?? 'overflow when it is unscaled';
+  const received =
+    (array && firstNotFinite(array, gradDType)) ??
+    (first === undefined ? 'overflow when it is unscaled' : 'NaN, infinity or overflow on another rank');
   return new RangeError(
     `Expected grad of "${name}" to be finite but received ${received}; nothing was changed.`,
   );

@@ -31,10 +31,12 @@ function literalSources(file) {
 
 function findProblems() {
   const list = JSON.parse(fs.readFileSync(path.join(root, 'native', 'sources.json'), 'utf8'));
-  // What the CUDA addon takes from the CPU's lists: names of files that have to stand there too.
+  // What the CUDA and the MPI addon take from the CPU's lists: names of files that have to stand there too.
   const { shared = [], ...cuda } = list.cuda ?? {};
+  const { shared: sharedWithMpi = [], ...mpi } = list.mpi ?? {};
   const own = [...namedSources(list.core), ...namedSources(list.node)];
   if (list.cuda) list.cuda = cuda;
+  if (list.mpi) list.mpi = mpi;
   const named = namedSources(list);
   const present = sourcesUnder(path.join(root, 'native'));
   const problems = [];
@@ -47,9 +49,14 @@ function findProblems() {
     if (named.filter((other) => other === file).length > 1)
       problems.push(`native/sources.json names ${file} twice.`);
   }
-  for (const file of shared) {
+  for (const [file, addon] of [
+    ...shared.map((name) => [name, 'CUDA']),
+    ...sharedWithMpi.map((name) => [name, 'MPI']),
+  ]) {
     if (!own.includes(file))
-      problems.push(`native/sources.json shares ${file} with CUDA, but it is in neither "core" nor "node".`);
+      problems.push(
+        `native/sources.json shares ${file} with ${addon}, but it is in neither "core" nor "node".`,
+      );
   }
   for (const file of namedSources(cuda)) {
     if (file.endsWith('.cu') !== (cuda.kernels ?? []).includes(file))

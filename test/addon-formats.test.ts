@@ -22,7 +22,7 @@ const row = Float64Array.from(
 function stepperOf(rule: string, ...formats: (readonly [number, number, number])[]): Stepper {
   const stepper = new addon.Stepper([rule], 'scalar', 1);
   stepper.addGroup(0);
-  formats.forEach((format, i) => stepper.add(length, [1, length, 1, false], 0, format, i));
+  formats.forEach((format, i) => stepper.add(length, [1, length, 1, false], 0, format, i, 0));
   return stepper;
 }
 

@@ -1,7 +1,7 @@
 import util from 'node:util';
 import workers from 'node:worker_threads';
 import { nativeCuda } from '../native';
-import { expectedType } from '../validate';
+import { expectedRange, expectedType } from '../validate';
 import { readOptions } from './device';
 import { exportDLPack, type DLPackOptions } from './dlpack';
 import { checkHost, factsOf, type ArrayOf, type CudaArray, type CudaDType } from './dtypes';
@@ -137,6 +137,32 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
     );
   }
 
+  /**
+   * Queues a copy of another tensor of the same dtype, length and device, whatever its shape; waits for nothing. Tensors
+   * that share memory must share all of it or none.
+   */
+  copyFrom(source: CudaTensor<D>, options?: TransferOptions): this {
+    const [native, stream] = this.#transfer('copyFrom()', options);
+    native.copyFrom(stream, checkSource(this, source));
+    return this;
+  }
+
+  /**
+   * Elements [begin, end) as a tensor of one dimension over the same memory, which lives until both are freed.
+   * @param end default `length`
+   */
+  subarray(begin: number, end: number = this.length): CudaTensor<D> {
+    const what = 'subarray()';
+    const memory = memoryOf(this, what);
+    const { length, dtype, device, name } = this;
+    checkIndex(begin, 0, length, `begin of ${what}`);
+    checkIndex(end, begin, length, `end of ${what}`);
+    const { code, bytes } = factsOf(dtype);
+    const [pointer, size] = [memory.pointer()! + BigInt(begin * bytes), (end - begin) * bytes];
+    const part = nativeCuda().addon!.wrap(device, pointer, size, code, memory);
+    return new CudaTensor<D>(part, { shape: [end - begin], dtype, device, name, owner: this.#owner });
+  }
+
   /** Frees its memory once everything that is queued by now is done; waits for nothing. May be called twice. */
   free(): void {
     if (this.#memory) ++freed;
@@ -164,6 +190,29 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
     const { stream } = readOptions(options, ['stream'], what);
     return [memoryOf(this, what), streamFor(stream, this.device, what)] as const;
   }
+}
+
+function checkIndex(value: unknown, least: number, most: number, what: string): void {
+  const expected = `an integer in [${least}, ${most}]`;
+  if (typeof value !== 'number') throw expectedType(what, expected, value);
+  if (!Number.isInteger(value) || value < least || value > most) throw expectedRange(what, expected, value);
+}
+
+/** The memory of a tensor that can be copied into another. */
+function checkSource(to: CudaTensor, source: unknown): NativeMemory {
+  const what = `the tensor to copy into ${nameOf(to)}`;
+  if (!isCudaTensor(source)) throw expectedType(what, 'a CudaTensor', source);
+  const memory = memoryOf(source, 'copyFrom()');
+  if (source.device !== to.device)
+    throw expectedRange(what, `on device ${to.device}`, `one on device ${source.device}`);
+  if (source.dtype !== to.dtype)
+    throw new TypeError(`Expected ${what} to be ${to.dtype} but received ${source.dtype}.`);
+  if (source.length !== to.length)
+    throw new RangeError(`Expected ${what} to have ${to.length} elements but received ${source.length}.`);
+  const apart = source.pointer - to.pointer;
+  if (apart !== 0n && apart < BigInt(to.bytes) && apart > -BigInt(to.bytes))
+    throw new RangeError(`Expected ${what} to share all of its memory or none but they overlap in part.`);
+  return memory;
 }
 
 /** How many have been freed so far: as long as it stays the same, those that had memory have it. */

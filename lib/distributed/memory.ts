@@ -1,4 +1,5 @@
-import type { CudaTensor } from '../cuda/tensor';
+import { tensor } from '../cuda/make';
+import { isCudaTensor, type CudaTensor } from '../cuda/tensor';
 import { kindOf, type DType, type HostArray } from '../dtypes';
 import type { CommArray, TransferOptions } from './communicator';
 
@@ -12,25 +13,33 @@ const arrays = {
   float16: Uint16Array,
 } as const;
 
+export const elementBytes: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  bfloat16: 2,
+  float16: 2,
+};
+
 /** An array as collectives take it: a Float16Array by its bits. */
 export function memoryOf(array: HostArray | CudaTensor): Memory {
-  if (kindOf(array) !== 'Float16Array') return array as Memory;
+  if (kindOf(array) !== 'Float16Array') return array;
   const { buffer, byteOffset, length } = array as Uint16Array;
   return new Uint16Array(buffer, byteOffset, length);
 }
 
 /** Elements [begin, end), sharing memory. */
 export const sliceOf = (array: Memory, begin: number, end: number): Memory =>
-  begin === 0 && end === array.length ? array : (array as Float32Array).subarray(begin, end);
+  begin === 0 && end === array.length ? array : array.subarray(begin, end);
 
 /** New memory beside `like`: on the same device, or on the host. */
-export function makeLike(_like: Memory, dtype: DType, length: number): Memory {
-  return new arrays[dtype](length);
+export function makeLike(like: Memory, dtype: DType, length: number): Memory {
+  return isCudaTensor(like) ? tensor([length], dtype, { device: like.device }) : new arrays[dtype](length);
 }
 
 /** Copies all of `from` into `to` from element `at` on; on a GPU it is queued. */
 export function copyInto(to: Memory, at: number, from: Memory): void {
-  (to as Float32Array).set(from as Float32Array, at);
+  if (isCudaTensor(to)) to.subarray(at, at + from.length).copyFrom(from as CudaTensor);
+  else (to as Float32Array).set(from as Float32Array, at);
 }
 
 /** What a collective has to be told of an array's elements. */

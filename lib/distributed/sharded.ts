@@ -1,20 +1,24 @@
 import { listOf } from '../group';
 import { Lookahead } from '../lookahead';
-import { Optimizer, symbolDispose, type StepInParts } from '../optimizer';
+import { Optimizer, symbolDispose } from '../optimizer';
 import type { Parameter } from '../parameter';
 import type { GroupSchedules } from '../plan';
 import type { ParameterState } from '../state';
+import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { choice, integer } from '../options';
 import { expectedType, onlyKnown } from '../validate';
-import { agree, gatherAll, hashOf, hashOfText } from './agreement';
+import { readStateDict, writeStateDict } from '../checkpoint/checkpoint';
+import { checkPath } from '../checkpoint/files';
+import type { StateDict } from '../state-dict';
+import { agree, hashOf, hashOfText } from './agreement';
 import type { Communicator } from './communicator';
-import { cutElements, defaultBucketBytes } from './partition';
+import { defaultBucketBytes } from './partition';
+import { cutDict, isIndex, readShards, together, writeShards } from './shard-files';
 import { ShardPlan } from './shard-plan';
+import { gatherDict } from './shard-state';
+import { explain, runStep } from './shard-step';
 import { Shares, type Active } from './shares';
-
-/** How many buckets are under way at once: one is reduced while another is updated and a third is gathered. */
-const depth = 2;
 
 export interface ShardedOptions {
   /** The model's parameters: the same names, shapes and dtypes on every rank, in the same order. */
@@ -61,6 +65,8 @@ export class Sharded {
   readonly plan: ShardPlan;
   #busy: string | undefined;
   #broken: string | undefined;
+  /** What states were last made for. */
+  #reserved = '';
 
   /**
    * @param make makes the optimizer, or a Lookahead around one, of all the parameters it is given, in groups as it likes. It
@@ -82,7 +88,7 @@ export class Sharded {
     const { params, stage = 1, reduce = 'mean', bucketBytes = defaultBucketBytes } = options;
     if (stage !== 1 && stage !== 2) throw expectedType('stage of Sharded', '1 or 2', stage);
     this.#stage = Number(stages.check(String(stage), 'stage', 'Sharded')) as 1 | 2;
-    this.#reduce = reductions.check(reduce, 'reduce', 'Sharded') as 'mean' | 'sum' | 'none';
+    this.#reduce = reductions.check(reduce, 'reduce', 'Sharded');
     integer(1, Infinity, defaultBucketBytes).check(bucketBytes, 'bucketBytes', 'Sharded');
     const list = listOf<Parameter>(params, 'params of Sharded');
     this.#comm = comm;
@@ -135,13 +141,8 @@ export class Sharded {
    * rank refuses is an error on all of them, before anything is written; parameters and gradients are borrowed until it
    * resolves, and gradients are not written.
    */
-  async step(): Promise<StepResult> {
-    this.#begin('step()');
-    try {
-      return await this.#step();
-    } finally {
-      this.#busy = undefined;
-    }
+  step(): Promise<StepResult> {
+    return this.#alone('step()', () => this.#step());
   }
 
   async #step(): Promise<StepResult> {
@@ -155,10 +156,17 @@ export class Sharded {
     try {
       if (settings.diagnostics)
         throw new TypeError('Expected diagnostics of an optimizer in Sharded to be false but received true.');
+      if (!inner.isOnHost && settings.measures)
+        throw new TypeError(
+          'Expected an optimizer in Sharded to be without maxGradNorm, GradScaler and nonFinite for parameters in CUDA memory.',
+        );
       mask = shares.read();
       active = shares.active(mask);
       shares.arrange(active, this.#reduce !== 'none');
       step = inner.inParts(inner.attached);
+      const key = `${hashOf(mask)} ${hashOf(bytesOf(step.hyper))}`;
+      if (key !== this.#reserved) step.reserve();
+      this.#reserved = key;
     } catch (error) {
       failed = error ?? new Error('unknown');
     }
@@ -171,102 +179,80 @@ export class Sharded {
       gradScale: typeof scale === 'number' ? scale : scale.scale,
       maxGradNorm: settings.maxGradNorm ?? 0,
       nonFinite: hashOfText(settings.nonFinite),
-      'options of groups': step ? hashOf(new Uint8Array(step.hyper.slice().buffer)) : 0,
+      'options of groups': step ? hashOf(bytesOf(step.hyper)) : 0,
       gradients: hashOf(mask),
     };
-    await agree(this.#comm, 'a step of Sharded', facts, failed, (name) => this.#explain(name, mask));
-    return this.#run(step!, active, mask);
-  }
-
-  /** Words on facts that are told by their hashes. */
-  async #explain(name: string, mask: Uint8Array): Promise<string | undefined> {
-    if (name === 'gradients') {
-      const all = await gatherAll(this.#comm, mask);
-      for (const [i, { slot }] of this.#shares.list.entries()) {
-        const other = all.findIndex((one) => one[i] !== all[0]![i]);
-        if (other < 0) continue;
-        const words = (code: number): string => (code === 0 ? 'none' : 'one');
-        const [a, b] = [all[0]![i]!, all[other]![i]!];
-        return a && b
-          ? `those of "${slot.name}" have other dtypes on rank 0 and rank ${other}`
-          : `rank 0 has ${words(a)} of "${slot.name}" and rank ${other} has ${words(b)}`;
-      }
-    }
-    return ['parameters', 'options of groups', 'reduce', 'nonFinite'].includes(name)
-      ? 'they differ between rank 0 and another'
-      : undefined;
-  }
-
-  async #run(step: StepInParts, active: readonly Active[], mask: Uint8Array): Promise<StepResult> {
-    const shares = this.#shares;
-    const stage = this.#stage;
-    const op = this.#reduce;
-    const { measures } = this.#inner.settings;
-    const reduce = (i: number): Promise<void> =>
-      op === 'none' ? Promise.resolve() : shares.reduce(active[i]!, i % (depth + 1), op, stage);
-    const order = this.#inner.order;
-    const waits = (i: number): boolean => order[shares.buckets[i]!.first]!.isLast;
-    const last = active.length - 1;
-    const gathers: Promise<void>[] = [];
-    const gather = async (i: number): Promise<void> => {
-      // In a loop of its own order: every rank calls the same collectives one after the other.
-      if (gathers.length >= depth) await gathers.at(-depth);
-      gathers.push(observed(shares.gather(active[i]!, gathers.length % depth)));
-    };
-    const update = async (i: number): Promise<void> => {
-      step.part(shares.buckets[i]!.end, i === last);
-      if (!waits(i)) await gather(i);
-    };
-    if (measures) {
-      await inTurn(active.length, reduce, () => Promise.resolve());
-      if (!step.begin(await this.#measure(step, mask))) return step.finish();
-    } else if (!step.begin()) {
-      return step.finish();
-    }
-    this.#broken = 'a step ended before all ranks had its updates';
-    if (measures) for (let i = 0; i < active.length; ++i) await update(i);
-    else await inTurn(active.length, reduce, update);
-    for (let i = 0; i < active.length; ++i) if (waits(i)) await gather(i);
-    await Promise.all(gathers);
-    this.#broken = undefined;
-    return step.finish();
-  }
-
-  /** The norm of all ranks' gradients, in the order of sums of one process, and the first tensor that is not finite. */
-  async #measure(
-    step: StepInParts,
-    mask: Uint8Array,
-  ): Promise<{ readonly norm: number; readonly bad: number }> {
-    const { size } = this.#comm;
-    const shares = this.#shares;
-    const blocks = Array.from({ length: size }, (_, rank) => shares.blocks(mask, rank, cutElements));
-    const counts = blocks.map((list) => list.reduce((sum, count) => sum + count, 0));
-    const own = step.squares();
-    if (own.length !== counts[this.#comm.rank])
-      throw new Error('Expected memory for the sums of gradients of Sharded but there is none.');
-    const all = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
-    await this.#comm.allGather(own, all, { counts });
-    let start = 0;
-    const at = counts.map((count) => (start += count) - count);
-    let [sum, bad] = [0, -1];
-    shares.list.forEach((_, tensor) => {
-      if (!mask[tensor]) return;
-      let one = 0;
-      for (let rank = 0; rank < size; ++rank)
-        for (let i = blocks[rank]![tensor]!; i > 0; --i) one += all[at[rank]!++]!;
-      if (!Number.isFinite(one) && bad < 0) bad = tensor;
-      sum += one;
+    await agree(this.#comm, 'a step of Sharded', facts, failed, (name) => explain(name, shares, mask));
+    const how = { stage: this.#stage, reduce: this.#reduce };
+    return runStep(step!, inner, shares, how, { active, mask }, (isWriting) => {
+      this.#broken = isWriting ? 'a step ended before all ranks had its updates' : undefined;
     });
-    return { norm: Math.sqrt(sum), bad };
   }
 
   /** Sends the parameters of a rank to all others, which is how ranks begin alike. @param root default 0 */
-  async broadcast(root = 0): Promise<void> {
-    this.#begin('broadcast()');
+  broadcast(root = 0): Promise<void> {
+    return this.#alone('broadcast()', () => this.#shares.broadcast(root));
+  }
+
+  /** Everything all ranks know, as the optimizer of one process has it; every rank calls it, and gets it. */
+  stateDict(): Promise<StateDict> {
+    return this.#alone('stateDict()', () => gatherDict(this.#shares, this.#inner.stateDict()));
+  }
+
+  /**
+   * Continues from a state dict of any number of ranks, or of the optimizer without Sharded; every rank calls it with the
+   * same. Nothing is changed unless all of it fits on all ranks.
+   */
+  loadStateDict(dict: StateDict): Promise<void> {
+    return this.#alone('loadStateDict()', () => this.#load(() => Promise.resolve(dict), cutDict));
+  }
+
+  /**
+   * Saves the state; every rank calls it. A name that ends in `.index.json` is that of an index, beside which every rank
+   * writes a file of its own part; any other is one safetensors file, which the first rank writes and which the optimizer
+   * without Sharded can load. Files are replaced whole or not at all; what fails on one rank is an error on all.
+   */
+  save(path: string): Promise<void> {
+    return this.#alone('save()', async () => {
+      checkPath(path);
+      const shares = this.#shares;
+      const own = this.#inner.stateDict();
+      if (isIndex(path)) return writeShards(path, shares, own);
+      const dict = await gatherDict(shares, own);
+      await together(shares, 'Saving', async () => {
+        if (this.rank === 0) await writeStateDict(path, dict);
+      });
+    });
+  }
+
+  /** Continues from what `save()` wrote on any number of ranks, or the optimizer without Sharded; every rank calls it. */
+  load(path: string): Promise<void> {
+    return this.#alone('load()', async () => {
+      checkPath(path);
+      if (isIndex(path))
+        return this.#load(
+          () => readShards(path, this.#shares),
+          (dict) => dict,
+        );
+      return this.#load(() => readStateDict(path), cutDict);
+    });
+  }
+
+  async #load(
+    read: () => Promise<StateDict>,
+    cut: (dict: StateDict, shares: Shares) => StateDict,
+  ): Promise<void> {
+    const shares = this.#shares;
+    const dict = await together(shares, 'Loading', async () => cut(await read(), shares));
+    const before = this.#inner.stateDict();
     try {
-      await this.#shares.broadcast(root);
-    } finally {
-      this.#busy = undefined;
+      await together(shares, 'Loading', async () => {
+        this.#inner.loadStateDict(dict);
+        await Promise.resolve();
+      });
+    } catch (error) {
+      this.#inner.loadStateDict(before);
+      throw error;
     }
   }
 
@@ -296,43 +282,31 @@ export class Sharded {
     this.dispose();
   }
 
-  #begin(method: string): void {
+  /** Does one thing at a time. */
+  async #alone<T>(method: string, work: () => Promise<T>): Promise<T> {
     if (this.#broken !== undefined)
       throw new Error(`Sharded cannot go on, for ${this.#broken}: load a checkpoint in a new one.`);
     if (this.#busy !== undefined)
       throw new Error(`${this.#busy} of Sharded is in flight: await it before ${method}.`);
     this.#busy = method;
+    try {
+      return await work();
+    } finally {
+      this.#busy = undefined;
+    }
   }
 }
 
-/** A promise whose rejection somebody will see, later. */
-function observed<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
-}
-
-/** Starts work a few ahead, and continues with each in order once it is done. */
-async function inTurn(
-  count: number,
-  start: (i: number) => Promise<void>,
-  then: (i: number) => Promise<void>,
-): Promise<void> {
-  const started: Promise<void>[] = [];
-  for (let i = 0; i < count + depth; ++i) {
-    if (i < count) started.push(observed(start(i)));
-    if (i < depth) continue;
-    await started[i - depth];
-    await then(i - depth);
-  }
-}
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 function innerOf(made: unknown, params: readonly Parameter[], what: string): Optimizer {
-  const inner = made instanceof Lookahead ? (made.inner as Optimizer) : made;
+  const inner: unknown = made instanceof Lookahead ? made.inner : made;
   if (!(inner instanceof Optimizer))
     throw expectedType('what the function of Sharded makes', 'an optimizer of this package', made);
   const known = new Set<Parameter>(inner.order.map(({ parameter }) => parameter));
   const missing = params.findIndex((parameter) => !known.has(parameter));
-  if (missing < 0 && known.size === params.length) return inner;
+  if (missing < 0 && known.size === params.length) return inner as Optimizer;
   const why = missing >= 0 ? `number ${missing} is missing` : 'it has others';
   inner.dispose();
   throw new RangeError(

@@ -4,7 +4,7 @@ import { firstElement, type Parameter, type PartOfTensor } from '../parameter';
 import type { Placement } from '../placement';
 import type { Slot } from '../slot';
 import type { Communicator } from './communicator';
-import { copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { copyInto, elementBytes, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
 import { newtonSchulzFlops, partition, type Bucket, type Divisible, type Piece } from './partition';
 
 /** A rank's part of a parameter as its optimizer sees it. */
@@ -46,8 +46,13 @@ function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optim
   const outputs = parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!;
   const cost =
     kind === 'matrix' ? newtonSchulzFlops(outputs, length / outputs, live.nsSteps as number) : length;
-  const elementBytes = { float32: 4, float64: 8, bfloat16: 2, float16: 2 }[slot.dtype];
-  return { length, elementBytes, splits: algorithm.splits, cost, kind: `${kind} ${slot.dtype}` };
+  return {
+    length,
+    elementBytes: elementBytes[slot.dtype],
+    splits: algorithm.splits,
+    cost,
+    kind: `${kind} ${slot.dtype}`,
+  };
 }
 
 /** Who has which elements of an optimizer's tensors, and this rank's share of each. */
@@ -73,6 +78,8 @@ export class Shares {
     const pieces: Piece[][] = order.map(() => []);
     for (const bucket of this.buckets) for (const piece of bucket.pieces) pieces[piece.tensor]!.push(piece);
     this.list = order.map(({ parameter, slot }, i): Share => {
+      // Somebody has to count the steps of an empty tensor.
+      if (slot.length === 0) pieces[i]!.push({ tensor: i, rank: 0, begin: 0, end: 0 });
       const own = pieces[i]!.find(({ rank }) => rank === comm.rank);
       const data = memoryOf(parameter.data);
       const { begin = 0, end = 0 } = own ?? {};
@@ -163,9 +170,9 @@ export class Shares {
   /** Shows the twins this step's memory; gradients are where `reduce` will put them, or the rank's own. */
   arrange(buckets: readonly Active[], isReduced: boolean): void {
     for (const share of this.list) {
-      const { twin, own, data, grad } = share;
+      const { twin, own, data, grad, slot } = share;
       twin.data = sliceOf(data, own?.begin ?? 0, own?.end ?? 0);
-      twin.grad = grad && own && !isReduced ? sliceOf(grad, own.begin, own.end) : null;
+      twin.grad = grad && own && (!isReduced || slot.length === 0) ? sliceOf(grad, own.begin, own.end) : null;
     }
     if (isReduced) for (const bucket of buckets) this.#place(bucket);
   }

@@ -5,6 +5,7 @@
 
 #include "../cuda/reclaimer.h"
 #include "buffer_pin.h"
+#include "cuda_comm.h"
 #include "cuda_env.h"
 #include "cuda_stream.h"
 #include "cuda_tensor.h"
@@ -65,7 +66,7 @@ Napi::Value PointerInfo(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return fo::Guarded(env, [&]() -> Napi::Value {
     const void* const pointer = fo::AsPointer(info[1]);
-    const fo::cuda::PointerInfo found = fo::cuda::device(NumberOf<int>(info[0])).pointer_info(pointer);
+    const fo::cuda::PointerInfo found = fo::cuda::device(fo::NumberOf<int>(info[0])).pointer_info(pointer);
     static const char* const kinds[] = {"unknown", "host", "device", "managed"};
     auto result = Napi::Array::New(env, 3);
     result.Set(0u, kinds[found.kind]);
@@ -80,7 +81,7 @@ Napi::Value PointerInfo(const Napi::CallbackInfo& info) {
 // synchronize(device): waits for all streams that this process has made or been given
 Napi::Value Synchronize(const Napi::CallbackInfo& info) {
   return fo::Guarded(info.Env(), [&] {
-    fo::cuda::Reclaimer::of(fo::cuda::device(NumberOf<int>(info[0]))).synchronize();
+    fo::cuda::Reclaimer::of(fo::cuda::device(fo::NumberOf<int>(info[0]))).synchronize();
     return info.Env().Undefined();
   });
 }
@@ -105,12 +106,15 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   own->memory_class = define("Memory", fo::MemoryObject::Define(env));
   own->stream_class = define("Stream", fo::StreamObject::Define(env));
   own->event_class = define("Event", fo::EventObject::Define(env));
+  exports.Set("Comm", fo::CommObject::Define(env));
   exports.Set("Stepper", fo::StepperObject::Define(env));
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("presence", Presence);
   add("cublas", Cublas);
+  add("nccl", fo::Nccl);
+  add("ncclUniqueId", fo::NcclUniqueId);
   add("setErrors", SetErrors);
   add("allocate", fo::MemoryObject::Allocate);
   add("wrap", fo::MemoryObject::Wrap);

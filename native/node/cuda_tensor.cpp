@@ -50,6 +50,7 @@ Napi::Function MemoryObject::Define(Napi::Env env) {
       {InstanceMethod("pointer", &MemoryObject::Pointer), InstanceMethod("free", &MemoryObject::Free),
        InstanceMethod("clear", &MemoryObject::Clear), InstanceMethod("upload", &MemoryObject::Upload),
        InstanceMethod("download", &MemoryObject::Download),
+       InstanceMethod("copyFrom", &MemoryObject::CopyFrom),
        InstanceMethod("queueUpload", &MemoryObject::QueueUpload),
        InstanceMethod("queueDownload", &MemoryObject::QueueDownload),
        InstanceMethod("uploadAsync", &MemoryObject::UploadAsync),
@@ -162,6 +163,21 @@ Napi::Value MemoryObject::Upload(const Napi::CallbackInfo& info) {
 Napi::Value MemoryObject::Download(const Napi::CallbackInfo& info) {
   return Transfer(info, [&](cuda::Stream& stream, const HostView& host) {
     cuda::download(stream.device, host.data, handle_.pointer, handle_.bytes, stream.handle);
+    return info.Env().Undefined();
+  });
+}
+
+// copyFrom(stream, memory): queues a copy of memory of the same size and device
+Napi::Value MemoryObject::CopyFrom(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto stream = StreamObject::Of(info[0]);
+    CudaTensorHandle from;
+    if (!stream) return info.Env().Undefined();
+    if (!handle_.alive() || !Read(info[1], &from) || !from.alive() || from.bytes != handle_.bytes ||
+        &from.memory->device != &stream->device || &handle_.memory->device != &stream->device)
+      return Refuse(info.Env(), "the memory was freed, or is of another size or device");
+    if (handle_.bytes > 0 && handle_.pointer != from.pointer)
+      stream->device.copy(handle_.pointer, from.pointer, handle_.bytes, stream->handle);
     return info.Env().Undefined();
   });
 }

@@ -47,6 +47,7 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value Download(const Napi::CallbackInfo& info);
   template <class F>
   Napi::Value Transfer(const Napi::CallbackInfo& info, const F& f);
+  Napi::Value CopyFrom(const Napi::CallbackInfo& info);
   Napi::Value QueueUpload(const Napi::CallbackInfo& info);
   Napi::Value QueueDownload(const Napi::CallbackInfo& info);
   Napi::Value UploadAsync(const Napi::CallbackInfo& info);

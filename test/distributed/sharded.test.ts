@@ -1,5 +1,5 @@
-import { Lookahead, Muon, type HostArray, type Parameter, type StepResult } from 'fused-optim';
-import { registered, testLr, variantsOf, type Trainer } from '../helpers/registry';
+import { Lookahead, Muon, type HostArray, type Parameter, type Params, type StepResult } from 'fused-optim';
+import { registered, testLr, variantsOf } from '../helpers/registry';
 import { toBf16 } from '../helpers/lowp';
 import {
   alone,
@@ -44,11 +44,12 @@ const makes: [string, Make][] = [
     name,
     (params) =>
       new Class(
+        // Groups' options are each optimizer's own.
         [
-          { params: params.slice(0, 3) },
+          { params: params.slice(0, 3), lr: testLr },
           { params: params.slice(3), lr: testLr / 3, ...('weightDecay' in defaults && { weightDecay: 0.1 }) },
-        ],
-        { lr: testLr },
+        ] as Params<object>,
+        { lr: testLr } as object,
       ),
   ]),
   ['Muon', (params) => new Muon(params as Parameter[], { lr: testLr, weightDecay: 0.1 })],
@@ -57,14 +58,20 @@ const makes: [string, Make][] = [
     (params) =>
       new Lookahead(new (registered.find(({ name }) => name === 'AdamW')!.Class)(params), {
         k: 2,
-      }) as Trainer,
+      }),
   ],
 ];
 
-describe.each(makes)('%s', (_, make) => {
-  test.each([1, 2, 3, 4, 11])('%i ranks have the bits of one process', async (size) => {
-    await compare(make, size);
-  });
+describe.each(makes)('%s', (name, make) => {
+  // More ranks than tensors take longest, and are the same for all that split alike.
+  const most = ['AdamW', 'LAMB', 'Muon', 'Lookahead'].includes(name) ? [11] : [];
+  test.each([1, 2, 3, 4, ...most])(
+    '%i ranks have the bits of one process',
+    async (size) => {
+      await compare(make, size);
+    },
+    30_000,
+  );
 
   test('in stage 2, clipped and with other buckets', async () => {
     const clipped: Make = (params) => Object.assign(make(params), { maxGradNorm: 3 });

@@ -69,6 +69,27 @@ interface Problems {
 const { problems } = readJson('traj/problems.json') as Problems;
 const problemNumbers = new Binary('traj/problems.bin');
 
+/** The golden problems as parameters, and gradients by step. */
+export const goldenProblems: readonly {
+  readonly name: string;
+  readonly make: () => { readonly params: readonly Parameter[]; give(step: number): void };
+}[] = Object.entries(problems).map(([name, { tensors }]) => ({
+  name,
+  make: () => {
+    const numbers = (offset: number, shape: readonly number[]): Float32Array =>
+      problemNumbers.f32(offset, sizeOf(shape)).slice();
+    const params = tensors.map(({ name, shape, initOffset }): Parameter => {
+      return { name, shape, data: numbers(initOffset, shape), grad: null };
+    });
+    const give = (step: number): void => {
+      tensors.forEach(({ shape, gradsOffset }, i) => {
+        params[i]!.grad = numbers(gradsOffset + step * sizeOf(shape) * 4, shape);
+      });
+    };
+    return { params, give };
+  },
+}));
+
 /** Throws for the first number outside its tolerance; `!(… <= …)` so that NaN is outside too. */
 function expectClose(
   received: ArrayLike<number>,

@@ -58,6 +58,13 @@ function reduce(
   out: Array_,
   { op = 'sum', dtype }: ReduceOptions = {},
 ): void {
+  if (op !== 'max' && dtype === undefined) {
+    // float32 and float64 are summed as they are stored, like a network's engine does.
+    out.set(arrays[0]!.subarray(begin, begin + out.length));
+    for (const array of arrays.slice(1)) for (let i = 0; i < out.length; ++i) out[i]! += array[begin + i]!;
+    if (op === 'mean') for (let i = 0; i < out.length; ++i) out[i]! /= arrays.length;
+    return;
+  }
   for (let i = 0; i < out.length; ++i) {
     const values = arrays.map((array) => read(array, begin + i, dtype));
     let value = op === 'max' ? Math.max(...values) : values.reduce((sum, v) => sum + v);
@@ -102,7 +109,7 @@ class Rank implements Communicator {
       for (const call of all) {
         let at = 0;
         for (const share of shares) {
-          (call.data[1] as Float32Array).set(share as Float32Array, at);
+          (call.data[1] as Float32Array).set(share, at);
           at += share.length;
         }
       }

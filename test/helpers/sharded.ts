@@ -17,7 +17,7 @@ export type Make = (params: readonly Parameter[]) => Trainer;
 export const shapes: readonly (readonly number[])[] = [
   [33],
   [40, 400],
-  [100_003],
+  [30_011],
   [0],
   [3, 17],
   [9, 1, 3, 3],
@@ -135,7 +135,7 @@ export function expectSameAsAlone(
       let at = 0;
       for (const array of arrays) {
         if (!array) continue;
-        joined.set(array as Float32Array, at);
+        joined.set(array, at);
         at += array.length;
       }
       expect({ name: param.name, field, elements: at }).toEqual({
