@@ -1,7 +1,8 @@
-import { AdamW, Lookahead, Momentum, Muon, type DType, type Parameter } from 'fused-optim';
+import { AdamW, Lookahead, Momentum, Muon, Sharded, type DType, type Parameter } from 'fused-optim';
 import { optimizers } from '../../lib/cli/optimizers';
 import { forecast, type Forecast, type ForecastRequest } from '../../lib/distributed/forecast';
 import { sizeOf } from '../../lib/parameter';
+import { ranksOf } from '../helpers/ranks';
 import { workloads } from '../helpers/workloads';
 
 const tensors = [
@@ -187,3 +188,24 @@ test('no tensors of a kind, and tensors without elements, are even', () => {
   expect(plan.balance).toEqual([{ kind: 'split', ratio: 1, least: 1 }]);
   expect(plan.elements).toBe(0);
 });
+
+test.each(['AdamW', 'LAMB', 'Muon'] as const)(
+  '%s: each rank of a Sharded keeps what was planned',
+  async (name) => {
+    const make = (params: readonly Parameter[]) => optimizers.get(name)!([...params], { threads: 1 });
+    for (const [dtype, size] of [
+      ['float32', 3],
+      ['bfloat16', 4],
+    ] as const) {
+      const sharded = ranksOf(size).comms.map(
+        (comm) => new Sharded(comm, make, { params: realTensors(dtype), stage: 2 }),
+      );
+      await Promise.all(sharded.map((one) => one.step()));
+      const { ranks } = planned({ dtype, ranks: size, stage: 2, make });
+      expect(ranks.map((load) => load.stateBytes + load.masterBytes)).toEqual(
+        sharded.map((one) => one.stateBytes()),
+      );
+      expect(ranks.map((load) => load.flops)).toEqual(sharded[0]!.plan.ranks.map(({ flops }) => flops));
+    }
+  },
+);

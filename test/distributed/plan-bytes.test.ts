@@ -43,7 +43,7 @@ function sent(kind: string, file: string, ranks: number, script = 'collectives.j
   const { status, stderr } = spawnSync('mpirun', [...args, process.execPath, child, directory, kind, file], {
     env: { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' },
     encoding: 'utf8',
-    timeout: 100_000,
+    timeout: 200_000,
   });
   if (status !== 0) throw new Error(`${kind} of ${ranks} ranks ended with ${status}: ${stderr}`);
   return Array.from({ length: ranks }, (_, rank) => {
@@ -79,22 +79,17 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
     file = path.join(scratch, `buckets-${ranks}.json`);
     fs.writeFileSync(file, JSON.stringify(lists));
     idle = sent('nothing', file, ranks);
-  }, 120_000);
+  }, 240_000);
 
   const measured = (kind: string): number[] =>
     sent(kind, file, ranks).map((bytes, rank) => bytes - idle[rank]!);
 
   testWithMpi(
-    'all-reduce of gradients: twice all but a share, with a few elements more or less where shares are uneven',
+    'all-reduce of gradients: twice all but a share',
     () => {
-      const bytes = measured('allReduce');
-      const { ranks: loads, gradientBytes, buckets } = planned(ranks, 1);
-      expect(sum(bytes)).toBe(2 * (ranks - 1) * gradientBytes);
-      loads.forEach((load, rank) => {
-        expect(Math.abs(bytes[rank]! - load.sent.gradients)).toBeLessThanOrEqual(8 * ranks * buckets);
-      });
+      expect(measured('allReduce')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.gradients));
     },
-    120_000,
+    240_000,
   );
 
   testWithMpi(
@@ -107,7 +102,7 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
       const throughOne = direct.map((own, rank) => (rank === 0 ? own : gradientBytes));
       expect([direct, throughOne]).toContainEqual(bytes);
     },
-    120_000,
+    240_000,
   );
 
   testWithMpi(
@@ -117,7 +112,7 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
       expect(bytes).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.parameters));
       expect(sum(bytes)).toBe((ranks - 1) * planned(ranks, 1).parameterBytes);
     },
-    120_000,
+    240_000,
   );
 
   testWithMpi(
@@ -125,7 +120,7 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
     () => {
       expect(measured('sums')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.check));
     },
-    120_000,
+    240_000,
   );
 
   // A step begins with an exchange of what all ranks must have alike, which the plan leaves out.
@@ -136,15 +131,14 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
     (stage) => {
       fs.writeFileSync(file, JSON.stringify(tensors));
       const bytes = sent(String(stage), file, ranks, 'sharded-step.js');
-      const { ranks: loads, gradientBytes, buckets } = planned(ranks, stage);
+      const { ranks: loads, gradientBytes } = planned(ranks, stage);
       bytes.forEach((all, rank) => {
         const { gradients, parameters, check } = loads[rank]!.sent;
         const reduced = stage === 2 && rank > 0 && ranks > 1 ? [gradients, gradientBytes] : [gradients];
         const over = reduced.map((one) => all - idle[rank]! - one - parameters - check);
-        const slack = stage === 1 ? 8 * ranks * buckets : 0;
-        expect(over.some((more) => more >= -slack && more <= agreement + slack)).toBe(true);
+        expect(over.some((more) => more >= 0 && more <= agreement)).toBe(true);
       });
     },
-    120_000,
+    240_000,
   );
 });
