@@ -25,7 +25,7 @@ describeMpi('optimizers sharded over MPI', () => {
     '%i ranks, from step %i',
     (size, from) => {
       const args = ['-r', 'ts-node/register/transpile-only', program, folder, `${from}`];
-      const { status, lines } = runRanks(size, args, root, 120);
+      const { status, lines } = runRanks(size, args, root, {}, 120);
       const same = Array.from({ length: size }, (_, rank) => `rank ${rank}: ${optimizers} same`);
       const share = expect.stringMatching(/^rank 0 keeps \d+ of \d+ bytes of state$/) as unknown;
       expect({ status, lines }).toEqual({

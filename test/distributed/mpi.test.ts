@@ -59,7 +59,7 @@ describeMpi('ranks of MPI', () => {
   test('exchange tensors on a GPU', () => {
     if (noCuda) return void process.stderr.write(`Not tested: mpi() on CUDA (${noCuda}).\n`);
     const { status, lines } = runRanks(2, ['cuda.js'], directory, {
-      FUSED_OPTIM_CUDA_ADDON: backends().cuda.binary,
+      FUSED_OPTIM_CUDA_ADDON: backends().cuda.binary ?? undefined,
     });
     expect({ status, lines }).toEqual({ status: 0, lines: allWell(2) });
   });
