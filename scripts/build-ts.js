@@ -22,20 +22,60 @@ function find(module) {
   }
 }
 
+/**
+ * What the compiler writes for other compilers, made shorter without moving what follows, for the map's sake: names of
+ * modules that are required, the marker that only the package's own entry needs, and places of exports that are not
+ * there yet.
+ */
+function withoutCeremony(code, isEntry) {
+  const blank = (text) => ' '.repeat(text.length);
+  let short = code;
+  if (!isEntry)
+    short = short
+      .replace(/^Object\.defineProperty\(exports, "__esModule", \{ value: true \}\);/m, blank)
+      .replace(/^(?:exports\.[\w$]+ = )+void 0;/m, blank)
+      // What a module of Node exports is its default.
+      .replace(/__importDefault\((require\("node:\w+"\))\)/g, (text, call) =>
+        `{default:${call}}`.padEnd(text.length),
+      );
+  // A namespace is what the module exports.
+  short = short.replace(/__importStar\((require\("[./\w-]+"\))\)/g, (text, call) => call.padEnd(text.length));
+  for (const [use, helpers] of [
+    ['__importDefault(', ['__importDefault']],
+    ['__importStar(', ['__createBinding', '__setModuleDefault', '__importStar']],
+  ])
+    if (!short.includes(use))
+      for (const helper of helpers)
+        short = short.replace(new RegExp(`^var ${helper} = [^]*?^\\}\\)*(?:\\(\\))?;$`, 'm'), (text) =>
+          text.replace(/[^\n]/g, ' '),
+        );
+  const aliases = [...short.matchAll(/^const (\w+_\d+) = (?:__import\w+\(|\{default:)?require\(/gm)].map(
+    ([, alias]) => alias,
+  );
+  aliases.forEach((alias, i) => {
+    short = short.replace(new RegExp(`\\b${alias}\\b`, 'g'), `$$${i.toString(36)}`.padEnd(alias.length));
+  });
+  return short;
+}
+
 function withoutWhiteSpace(file, esbuild) {
   const { transformSync } = require(esbuild);
   const map = fs.readFileSync(`${file}.map`);
+  const isEntry = path.basename(file) === 'index.js';
   // As a part of the input, the compiler's map is what the new one builds on.
   const inline = `//# sourceMappingURL=data:application/json;base64,${map.toString('base64')}\n`;
-  const code = fs.readFileSync(file, 'utf8').replace(/\/\/# sourceMappingURL=.*\n?$/, inline);
+  const code = withoutCeremony(fs.readFileSync(file, 'utf8'), isEntry).replace(
+    /\/\/# sourceMappingURL=.*\n?$/,
+    inline,
+  );
   const made = transformSync(code, {
     target: 'es2022',
     minifyWhitespace: true,
     minifyIdentifiers: true,
     // Node finds the names of `import` in exports that stand in lines of their own.
-    minifySyntax: path.basename(file) !== 'index.js',
+    minifySyntax: !isEntry,
     charset: 'utf8',
-    lineLimit: 200,
+    lineLimit: 500,
     sourcemap: 'external',
     sourcesContent: false,
     sourcefile: path.basename(file),
