@@ -3,10 +3,11 @@ import type { Communicator } from './communicator';
 /** What every rank must say the same of a step, by name. Numbers stand for themselves, or for a text by its hash. */
 export type Facts = Readonly<Record<string, number>>;
 
-/** FNV-1a of bytes. */
-export function hashOf(bytes: Uint8Array): number {
+/** FNV-1a of an array's bytes. */
+export function hashOf({ buffer, byteOffset, byteLength }: ArrayBufferView): number {
   let hash = 0x811c9dc5;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (const byte of new Uint8Array(buffer, byteOffset, byteLength))
+    hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 

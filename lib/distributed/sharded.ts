@@ -1,6 +1,6 @@
 import { listOf } from '../group';
-import { Lookahead } from '../lookahead';
-import { Optimizer, symbolDispose } from '../optimizer';
+import type { Lookahead } from '../lookahead';
+import { symbolDispose, type Optimizer } from '../optimizer';
 import type { Parameter } from '../parameter';
 import type { GroupSchedules } from '../plan';
 import type { ParameterState } from '../state';
@@ -13,6 +13,7 @@ import { checkPath } from '../checkpoint/files';
 import type { StateDict } from '../state-dict';
 import { agree, hashOf, hashOfText } from './agreement';
 import type { Communicator } from './communicator';
+import { innerOf } from './inner';
 import { defaultBucketBytes } from './partition';
 import { cutDict, isIndex, readShards, together, writeShards } from './shard-files';
 import { ShardPlan } from './shard-plan';
@@ -108,6 +109,10 @@ export class Sharded {
       throw new RangeError(
         'Expected the function of Sharded to make the same groups both times it is called.',
       );
+    const { settings } = this.#inner;
+    if (settings.graph)
+      throw new TypeError('Expected cudaGraph of an optimizer in Sharded to be false but received true.');
+    settings.isJudged = true;
     this.#structure = hashOfText(this.#shares.description);
   }
 
@@ -160,7 +165,7 @@ export class Sharded {
       active = shares.active(mask);
       shares.arrange(active, this.#reduce !== 'none');
       step = inner.inParts(inner.attached);
-      const key = `${hashOf(mask)} ${hashOf(bytesOf(step.hyper))}`;
+      const key = `${hashOf(mask)} ${hashOf(step.hyper)}`;
       if (key !== this.#reserved) step.reserve();
       this.#reserved = key;
     } catch (error) {
@@ -175,7 +180,7 @@ export class Sharded {
       gradScale: typeof scale === 'number' ? scale : scale.scale,
       maxGradNorm: settings.maxGradNorm ?? 0,
       nonFinite: hashOfText(settings.nonFinite),
-      'options of groups': step ? hashOf(bytesOf(step.hyper)) : 0,
+      'options of groups': step ? hashOf(step.hyper) : 0,
       gradients: hashOf(mask),
     };
     await agree(this.#comm, 'a step of Sharded', facts, failed, (name) => explain(name, shares, mask));
@@ -291,21 +296,4 @@ export class Sharded {
       this.#busy = undefined;
     }
   }
-}
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
-
-function innerOf(made: unknown, params: readonly Parameter[], what: string): Optimizer {
-  const inner: unknown = made instanceof Lookahead ? made.inner : made;
-  if (!(inner instanceof Optimizer))
-    throw expectedType('what the function of Sharded makes', 'an optimizer of this package', made);
-  const known = new Set<Parameter>(inner.order.map(({ parameter }) => parameter));
-  const missing = params.findIndex((parameter) => !known.has(parameter));
-  if (missing < 0 && known.size === params.length) return inner as Optimizer;
-  const why = missing >= 0 ? `number ${missing} is missing` : 'it has others';
-  inner.dispose();
-  throw new RangeError(
-    `Expected the function of Sharded to make an optimizer of all of ${what} it is given but ${why}.`,
-  );
 }
