@@ -12,6 +12,7 @@ const nodeGlobals = Object.fromEntries(
     'URL',
     'fetch',
     'setTimeout',
+    '__filename',
     'clearTimeout',
   ].map((name) => [name, 'readonly']),
 );

@@ -169,5 +169,8 @@ export function stage({ array, length, what }: Borrowed, reads: boolean, writes:
 function stageCuda(tensor: CudaTensor, reads: boolean, writes: boolean): Staged {
   const host = factsOf(tensor.dtype).create(tensor.length);
   if (reads) tensor.download(host);
-  return { host, finish: () => void (writes && tensor.upload(host)) };
+  const finish = (): void => {
+    if (writes) tensor.upload(host);
+  };
+  return { host, finish };
 }

@@ -1,6 +1,7 @@
 #include "agreement.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace fo {
 namespace {
@@ -68,7 +69,7 @@ uint64_t hash_of(const std::vector<int>& counts) {
 
 std::string difference_between(const std::vector<Header>& ranks) {
   const auto kind = [](const Header& h) { return int(h.kind); };
-  std::string text = compare<int>(
+  const std::string text = compare<int>(
       ranks, kind, "called", [](int k) { return std::string(kKindNames[k]); },
       [](int k) { return std::string(kKindNames[k]); });
   if (!text.empty()) return text;
@@ -76,28 +77,27 @@ std::string difference_between(const std::vector<Header>& ranks) {
   const auto element_name = [](int e) { return std::string(kElementNames[e]); };
   const auto op_name = [](int op) { return std::string(kOpNames[op]); };
   const auto number = [](int64_t n) { return std::to_string(n); };
-  text = compare<int>(
-      ranks, [](const Header& h) { return int(h.element); }, "gave", element_name,
-      [&](int e) { return call + element_name(e) + " elements"; });
-  if (text.empty())
-    text = compare<int>(
-        ranks, [](const Header& h) { return int(h.op); }, "gave", op_name,
-        [&](int op) { return call + "op " + op_name(op); });
-  if (text.empty())
-    text = compare<int64_t>(
-        ranks, [](const Header& h) { return h.length; }, "gave", number,
-        [&](int64_t n) {
-          return call + number(n) + " " + element_name(int(ranks[0].element)) + " elements";
-        });
-  if (text.empty())
-    text = compare<int>(
-        ranks, [](const Header& h) { return h.root; }, "gave", number,
-        [&](int root) { return call + "root " + number(root); });
-  if (text.empty())
-    text = compare<uint64_t>(
-        ranks, [](const Header& h) { return h.counts; }, "gave",
-        [](uint64_t) { return std::string("others"); }, [&](uint64_t) { return call + "the same counts"; });
-  return text;
+  const std::string elements = std::string(" ") + kElementNames[int(ranks[0].element)] + " elements";
+  // Only the first difference is told: those behind it may follow from it.
+  const std::string texts[] = {compare<int>(
+                                   ranks, [](const Header& h) { return int(h.element); }, "gave",
+                                   element_name, [&](int e) { return call + element_name(e) + " elements"; }),
+                               compare<int>(
+                                   ranks, [](const Header& h) { return int(h.op); }, "gave", op_name,
+                                   [&](int op) { return call + "op " + op_name(op); }),
+                               compare<int64_t>(
+                                   ranks, [](const Header& h) { return h.length; }, "gave", number,
+                                   [&](int64_t n) { return call + number(n) + elements; }),
+                               compare<int>(
+                                   ranks, [](const Header& h) { return h.root; }, "gave", number,
+                                   [&](int root) { return call + "root " + number(root); }),
+                               compare<uint64_t>(
+                                   ranks, [](const Header& h) { return h.counts; }, "gave",
+                                   [](uint64_t) { return std::string("others"); },
+                                   [&](uint64_t) { return call + "the same counts"; })};
+  const auto first =
+      std::find_if(std::begin(texts), std::end(texts), [](const auto& t) { return !t.empty(); });
+  return first == std::end(texts) ? std::string() : *first;
 }
 
 std::string list_of_ranks(const std::vector<int>& ranks) {

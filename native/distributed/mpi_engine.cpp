@@ -15,7 +15,9 @@ using std::chrono::duration;
 using std::chrono::seconds;
 
 // How long a process that ends waits for what can no longer be relied on.
-constexpr seconds kGrace{10};
+constexpr seconds kGrace{5};
+
+}  // namespace
 
 double seconds_since(Clock::time_point time) { return duration<double>(Clock::now() - time).count(); }
 
@@ -24,8 +26,6 @@ std::string in_seconds(double number) {
   std::snprintf(text, sizeof text, "%g s", number);
   return text;
 }
-
-}  // namespace
 
 MpiEngine::MpiEngine(double timeout, Ended ended) : timeout_(timeout), ended_(std::move(ended)) {}
 
@@ -60,6 +60,7 @@ void MpiEngine::end_process(int status) {
   if (started_ && start_problem_.empty()) {
     leaving_ = process_ends_ = news_ = true;
     exit_status_ = status;
+    ends_since_ = Clock::now();
     wake_.notify_one();
     // Ranks that still work are waited for as MPI does. The thread itself ends a wait that has no end.
     if (status == 0)
@@ -115,180 +116,6 @@ std::string MpiEngine::initialize() {
   return {};
 }
 
-void MpiEngine::take_commands() {
-  std::deque<std::shared_ptr<MpiCall>> commands;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    commands.swap(commands_);
-  }
-  for (std::shared_ptr<MpiCall>& call : commands) {
-    if (!failure_.empty()) {
-      end(call, failure_);
-      continue;
-    }
-    if (waiting_.empty()) first_waits_since_ = Clock::now();
-    tell_all({Message::kCall, call->header, {}});
-    waiting_.push_back(std::move(call));
-  }
-}
-
-bool MpiEngine::poll() {
-  bool progress = receive();
-  progress |= agree();
-  progress |= move();
-  while (!outgoing_.empty()) {
-    int done = 0;
-    if (!works(MPI_Test(&outgoing_.front().request, &done, MPI_STATUS_IGNORE), "send") || !done) break;
-    outgoing_.pop_front();
-  }
-  watch_time();
-  return progress;
-}
-
-bool MpiEngine::receive() {
-  for (bool progress = false;; progress = true) {
-    int done = 0;
-    MPI_Status status;
-    if (!works(MPI_Test(&incoming_request_, &done, &status), "receive") || !done) return progress;
-    MpiPeer& peer = peers_[size_t(status.MPI_SOURCE)];
-    const Message message = incoming_;
-    MPI_Irecv(&incoming_, sizeof(Message), MPI_BYTE, MPI_ANY_SOURCE, 0, control_, &incoming_request_);
-    if (message.what == Message::kCall) peer.headers.push_back(message.header);
-    if (message.what == Message::kClosed || message.what == Message::kEnded) peer.left = message.what;
-    if (message.what == Message::kFailed) fail(message.text, false);
-  }
-}
-
-// Begins or refuses calls, in their order, whose ranks are all there or will never be.
-bool MpiEngine::agree() {
-  bool progress = false;
-  for (; !waiting_.empty(); progress = true) {
-    const std::shared_ptr<MpiCall> call = waiting_.front();
-    std::vector<int> gone;
-    bool complete = true;
-    for (int r = 0; r < size_; ++r) {
-      const MpiPeer& peer = peers_[size_t(r)];
-      if (r == rank_ || !peer.headers.empty()) continue;
-      complete = false;
-      if (peer.left != 0) gone.push_back(r);
-    }
-    if (!complete && gone.empty()) break;
-    waiting_.pop_front();
-    first_waits_since_ = Clock::now();
-    if (!complete) {
-      const bool closed = peers_[size_t(gone[0])].left == Message::kClosed;
-      end(call, std::string("Expected every rank to call ") + name_of(call->header.kind) + " but " +
-                    list_of_ranks(gone) + (gone.size() == 1 ? " has left: " : " have left: ") +
-                    (closed ? "it called close()." : "its process ended."));
-      continue;
-    }
-    std::vector<Header> headers;
-    for (int r = 0; r < size_; ++r) {
-      if (r == rank_) {
-        headers.push_back(call->header);
-        continue;
-      }
-      headers.push_back(peers_[size_t(r)].headers.front());
-      peers_[size_t(r)].headers.pop_front();
-    }
-    const std::string difference = difference_between(headers);
-    if (difference.empty())
-      begin(call);
-    else
-      end(call, difference);
-  }
-  return progress;
-}
-
-bool MpiEngine::move() {
-  bool progress = false;
-  for (size_t i = 0; i < moving_.size();) {
-    const std::shared_ptr<MpiCall> call = moving_[i];
-    int done = 0;
-    if (!works(MPI_Test(&call->request, &done, MPI_STATUS_IGNORE), name_of(call->header.kind))) return true;
-    if (!done) {
-      ++i;
-      continue;
-    }
-    moving_.erase(moving_.begin() + std::ptrdiff_t(i));
-    last_progress_ = Clock::now();
-    finish(call);
-    progress = true;
-  }
-  return progress;
-}
-
-void MpiEngine::watch_time() {
-  if (!waiting_.empty() && seconds_since(first_waits_since_) > timeout_) {
-    std::vector<int> missing;
-    for (int r = 0; r < size_; ++r)
-      if (r != rank_ && peers_[size_t(r)].headers.empty()) missing.push_back(r);
-    return fail(std::string("Expected every rank to call ") + name_of(waiting_.front()->header.kind) +
-                    " within " + in_seconds(timeout_) + " of rank " + std::to_string(rank_) + " but " +
-                    list_of_ranks(missing) + " did not.",
-                true);
-  }
-  if (moving_.empty()) return;
-  const MpiCall& oldest = *moving_.front();
-  if (seconds_since(std::max(oldest.began, last_progress_)) > timeout_)
-    fail(std::string("Expected ") + name_of(oldest.header.kind) +
-             ", which every rank had called, to end within " + in_seconds(timeout_) + " but on rank " +
-             std::to_string(rank_) + " it has not: a rank has stopped, or its network is broken.",
-         true);
-}
-
-void MpiEngine::end(const std::shared_ptr<MpiCall>& call, std::string problem) {
-  call->problem = std::move(problem);
-  ended_(call);
-}
-
-// For good: what one rank says holds on all of them.
-void MpiEngine::fail(const std::string& reason, bool tell) {
-  if (!failure_.empty()) return;
-  failure_ = reason;
-  failed_at_ = Clock::now();
-  if (tell) {
-    Message message{Message::kFailed, {}, {}};
-    std::strncpy(message.text, reason.c_str(), sizeof message.text - 1);
-    tell_all(message);
-  }
-  stuck_ = moving_;
-  moving_.clear();
-  for (const std::shared_ptr<MpiCall>& call : stuck_) end(call, reason);
-  for (const std::shared_ptr<MpiCall>& call : waiting_) end(call, reason);
-  waiting_.clear();
-}
-
-bool MpiEngine::works(int status, const char* what) {
-  if (status == MPI_SUCCESS) return true;
-  char text[MPI_MAX_ERROR_STRING] = "";
-  int length = 0;
-  MPI_Error_string(status, text, &length);
-  fail(std::string("Expected MPI to ") + what + " on rank " + std::to_string(rank_) +
-           " but it failed: " + text + ".",
-       true);
-  return false;
-}
-
-void MpiEngine::tell_all(Message message) {
-  for (int r = 0; r < size_; ++r) {
-    // A rank that has left waits for goodbyes alone.
-    const bool heeds = peers_[size_t(r)].left == 0 || message.what != Message::kCall;
-    if (r == rank_ || !heeds) continue;
-    outgoing_.push_back({message, MPI_REQUEST_NULL});
-    MpiOutgoing& out = outgoing_.back();
-    if (!works(MPI_Isend(&out.message, sizeof(Message), MPI_BYTE, r, 0, control_, &out.request), "send"))
-      return;
-  }
-}
-
-// Behind the last call; others' calls that this rank has not made end then.
-void MpiEngine::say_goodbye() {
-  if (said_goodbye_) return;
-  said_goodbye_ = true;
-  tell_all({by_close_ ? Message::kClosed : Message::kEnded, {}, {}});
-}
-
 bool MpiEngine::settled() const { return waiting_.empty() && moving_.empty(); }
 
 bool MpiEngine::may_finalize() {
@@ -313,7 +140,7 @@ bool MpiEngine::may_finalize() {
     return peer.left != 0 || &peer == &peers_[size_t(rank_)];
   });
   if (settled() && stuck_.empty() && outgoing_.empty() && alone) return true;
-  if (process_ends && !failure_.empty() && (alone || Clock::now() - failed_at_ > kGrace))
+  if (process_ends && !failure_.empty() && (alone || Clock::now() - ends_since_ > kGrace))
     abort(1, "ended after a failure, and the other ranks with it (" + failure_ + ")");
   return false;
 }
@@ -333,7 +160,8 @@ void MpiEngine::pause(int* idle) {
     longest = std::min(1000, 50 + 2 * (*idle - kSpins));
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  if (wake_.wait_for(lock, std::chrono::microseconds(longest), [&] { return news_; })) *idle = 0;
+  wake_.wait_for(lock, std::chrono::microseconds(longest), [&] { return news_; });
+  if (news_) *idle = 0;
   news_ = false;
 }
 

@@ -24,6 +24,9 @@ namespace fo {
 
 using Clock = std::chrono::steady_clock;
 
+double seconds_since(Clock::time_point time);
+std::string in_seconds(double number);  // `300 s`
+
 struct MpiCall {
   Header header;
   const void* send = nullptr;
@@ -92,6 +95,7 @@ class MpiEngine {
   bool started_ = false, stopped_ = false, leaving_ = false, news_ = false, by_close_ = false,
        process_ends_ = false;
   int exit_status_ = 0;
+  Clock::time_point ends_since_;
   std::string start_problem_;
 
   // The thread's own.
@@ -104,7 +108,7 @@ class MpiEngine {
   std::deque<std::shared_ptr<MpiCall>> waiting_;  // until the headers of all ranks are there
   std::vector<std::shared_ptr<MpiCall>> moving_;
   std::vector<std::shared_ptr<MpiCall>> stuck_;  // what MPI may still touch after a failure
-  Clock::time_point first_waits_since_, last_progress_, failed_at_;
+  Clock::time_point first_waits_since_, last_progress_;
   std::string failure_;
   bool said_goodbye_ = false;
 };
