@@ -10,6 +10,9 @@ const LAUNCHED = /^(OMPI_COMM_WORLD|PMIX|PMI|MV2_COMM_WORLD)_RANK$/;
 /** Ranks that share this machine's cores, by the same launchers. */
 const ON_THIS_MACHINE = ['OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS', 'MV2_COMM_WORLD_LOCAL_SIZE'];
 
+/** mpirun hands on the last one to its ranks; of the others it makes an end in a second. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGUSR2'] as const;
+
 /** Seconds that a rank waits for another. The first may install onnxruntime, and it writes the sample. */
 const PATIENCE = 600;
 
@@ -18,6 +21,8 @@ const SAME_MISTAKE = 3000;
 
 export class Ranks {
   readonly #comm: Communicator | undefined;
+  readonly #stop = (): void => void (this.#asked = true);
+  #listens = false;
   #asked = false;
   #agreed = false;
 
@@ -37,7 +42,10 @@ export class Ranks {
           'mpirun -n 2 node scripts/demo.js --data-parallel',
       );
     }
-    return new Ranks(mpi({ timeout: PATIENCE }));
+    const ranks = new Ranks(mpi({ timeout: PATIENCE }));
+    // At once: a rank that a signal ended while another is training would end that one without a checkpoint.
+    ranks.listen();
+    return ranks;
   }
 
   get comm(): Communicator | undefined {
@@ -61,9 +69,17 @@ export class Ranks {
     return Math.max(1, Math.floor(threads / (Number(told) || this.size)));
   }
 
-  /** Asks all ranks to end; they hear of it with the next loss. */
-  stop(): void {
-    this.#asked = true;
+  /** From now on a signal asks all ranks to end; they hear of it with the next loss. */
+  listen(): void {
+    // Not taken off and put on again: a signal that is under way just then would be lost.
+    if (this.#listens) return;
+    this.#listens = true;
+    for (const signal of SIGNALS) process.once(signal, this.#stop);
+  }
+
+  ignore(): void {
+    this.#listens = false;
+    for (const signal of SIGNALS) process.off(signal, this.#stop);
   }
 
   /** Whether all ranks end here. A process alone need not wait for others to hear of it. */

@@ -29,15 +29,15 @@ export class Screen {
   #lastLine = performance.now();
 
   /**
-   * With `json`, standard output belongs to the result, and lines go to standard error. `silent`: of a rank that leaves
-   * all words to the first.
+   * With `json`, standard output belongs to the result, and lines go to standard error. `silent`: a rank that leaves
+   * all words to the first. `plain`: lines and no bar, since mpirun gives its ranks a terminal where it has none itself.
    */
-  constructor(options: { optimizer: string; steps: number; json: boolean; silent: boolean }) {
+  constructor(options: { optimizer: string; steps: number; json: boolean; silent: boolean; plain: boolean }) {
     this.#steps = options.steps;
     this.#optimizer = options.optimizer;
     const stream = options.json ? process.stderr : process.stdout;
     this.#log = options.silent ? () => undefined : (line) => stream.write(`${line}\n`);
-    if (!options.silent && !options.json && process.stdout.isTTY) {
+    if (!options.silent && !options.plain && !options.json && process.stdout.isTTY) {
       this.#bar = new SingleBar({
         stream: process.stdout,
         format: '{bar} {value}/{total} | {details} | {eta_formatted}',

@@ -28,8 +28,7 @@ async function train(
 ): Promise<boolean> {
   const { model, trainLoss, validation, ranks } = run;
   const checkpoint = path.join(options.out, CHECKPOINT_FILE);
-  const stop = (): void => ranks.stop();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
+  ranks.listen();
   screen.start(trainLoss.length);
   try {
     while (trainLoss.length < run.steps && !ranks.stopped) {
@@ -54,7 +53,7 @@ async function train(
     await save(run, checkpoint);
   } finally {
     screen.stop();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    ranks.ignore();
   }
   return !ranks.stopped;
 }
@@ -64,7 +63,8 @@ async function run(options: Options, ranks: Ranks): Promise<number> {
   const { model, settings, threads } = state;
   const corpus = readCorpus();
   const { optimizer } = settings;
-  const screen = new Screen({ optimizer, steps: state.steps, json: options.json, silent: !ranks.isFirst });
+  const { json, dataParallel: plain } = options;
+  const screen = new Screen({ optimizer, steps: state.steps, json, silent: !ranks.isFirst, plain });
   const { isa } = backends().cpu;
   const count = (value: number): string => value.toLocaleString('en');
   screen.line(`Text: ${count(corpus.train.length)} characters to learn, ${count(corpus.validation.length)} held out, \
