@@ -29,6 +29,9 @@ export interface Backends {
     readonly cublas: string | null;
     /** Where it was looked for, when there is none. */
     readonly cublasReason: string;
+    /** NCCL, which only `nccl()` needs, likewise. */
+    readonly nccl: string | null;
+    readonly ncclReason: string;
     /** The CUDA addon that was loaded; `null` when none could be. */
     readonly binary: string | null;
   };
@@ -91,6 +94,10 @@ export function backends(): Backends {
   return { cpu: cpu(), cuda: cudaBackend() };
 }
 
+/** 22703 in words: 2.27.3. */
+export const ncclVersion = (code: number): string =>
+  [Math.floor(code / 10000), Math.floor(code / 100) % 100, code % 100].join('.');
+
 function cudaBackend(): Backends['cuda'] {
   const { addon, path, reason } = nativeCuda();
   const missing = {
@@ -100,12 +107,14 @@ function cudaBackend(): Backends['cuda'] {
     driver: null,
     cublas: null,
     cublasReason: 'not looked for, since CUDA cannot be used',
+    nccl: null,
+    ncclReason: 'not looked for, since CUDA cannot be used',
     binary: path ?? null,
   };
   if (!addon) return missing;
   const { driver, runtime, devices } = addon.presence();
   if (reason) return { ...missing, driver: driver || null };
-  const cublas = addon.cublas();
+  const [cublas, nccl] = [addon.cublas(), addon.nccl()];
   const count = `${devices.length} device${devices.length === 1 ? '' : 's'}`;
   return {
     available: true,
@@ -114,6 +123,8 @@ function cudaBackend(): Backends['cuda'] {
     driver,
     cublas: cublas.available ? `${cublas.version} (${cublas.path})` : null,
     cublasReason: cublas.available ? '' : cublas.reason,
+    nccl: nccl.available ? `${ncclVersion(nccl.version)} (${nccl.path})` : null,
+    ncclReason: nccl.available ? '' : nccl.reason,
     binary: path!,
   };
 }

@@ -47,6 +47,7 @@ export { DistributedData, type DistributedDataOptions } from './distributed/dist
 export { Sharded, type ShardedOptions } from './distributed/sharded';
 export type { RankShare, ShardPlan } from './distributed/shard-plan';
 export { mpi, type MpiOptions } from './distributed/mpi';
+export { nccl, type NcclOptions } from './distributed/nccl';
 export { fromDLPack, toDLPack, type DLPackArray, type HasDLPack, type ToDLPackOptions } from './dlpack';
 export type { ParamGroup, ParamGroupInit } from './group';
 export {

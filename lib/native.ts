@@ -47,8 +47,12 @@ export interface Stepper {
   begin(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   part(end: number, isLast: boolean): void;
   end(outcome: Float64Array): void;
-  /** Sums of squares of every block of 4096 elements of every gradient; empty where memory ran out. */
+  /**
+   * Sums of squares of every block of every gradient, of 4096 elements on the CPU and 16384 on a GPU; empty where memory
+   * ran out. `norm` makes of many steppers' what the step of one would; -1 on the CPU, where tensor after tensor is added.
+   */
   squares(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): Float64Array;
+  norm(squares: Float64Array): number;
   stepAsync(
     hyper: Float64Array,
     settings: Float64Array,

@@ -8,10 +8,11 @@ import { make, type Made } from './made';
 import { native } from './native';
 import { identify, type Parameter } from './parameter';
 import { Plan, type GroupSchedules } from './plan';
-import { dictOf, loadDict, noMemory, readState, type ParameterState, type Parts } from './state';
+import { dictOf, loadDict, readState, type ParameterState, type Parts } from './state';
 import type { Placement } from './placement';
 import type { Slot } from './slot';
 import type { StateDict } from './state-dict';
+import { doInParts, stepInParts, type StepInParts } from './step-in-parts';
 import type { StepResult } from './step-result';
 import { commonOptionNames, StepSettings, type CommonOptions, type LossScaler } from './step-settings';
 import { expectedType, onlyKnown } from './validate';
@@ -21,19 +22,6 @@ export type Params<O extends object> = Iterable<Parameter> | Iterable<ParamGroup
 
 /** Not part of the interface; the declarations of classes name it, so it may not be stripped from them. */
 export const symbolDispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose');
-
-/** A step that is done part by part; see Stepper.begin in lib/native.ts. */
-export interface StepInParts {
-  /** All groups' hyper-parameters for it. */
-  readonly hyper: Float64Array;
-  /** Makes the states that it will need exist; throws where there is no memory. */
-  reserve(): void;
-  squares(): Float64Array;
-  /** Whether it is applied. `known`: what all gradients are, where they are more than this optimizer's. */
-  begin(known?: { readonly norm: number; readonly bad: number }): boolean;
-  part(end: number, isLast: boolean): void;
-  finish(): StepResult;
-}
 
 /** Base of every optimizer: groups, state, and one native call a step for all tensors. */
 export abstract class Optimizer<O extends object = object> {
@@ -176,56 +164,14 @@ export abstract class Optimizer<O extends object = object> {
 
   /** @internal A step whose tensors' memory comes and goes part by part. */
   stepInParts(ends: Uint32Array, before: (part: number) => void, after: (part: number) => void): StepResult {
-    const { measures } = this.#settings;
-    const step = this.inParts(undefined);
-    // The norm of all gradients comes before the first update.
-    if (measures) ends.forEach((_, part) => before(part));
-    if (step.begin()) {
-      ends.forEach((end, part) => {
-        if (!measures) before(part);
-        step.part(end, part === ends.length - 1);
-        after(part);
-      });
-    }
-    return step.finish();
+    return doInParts(this.inParts(undefined), this.#settings.measures, ends, before, after);
   }
 
   /** @internal A step whose parts are called for; what `begin` throws for has changed nothing. */
   inParts(ahead: Ahead | undefined): StepInParts {
     this.#available('step()');
-    const { numbers, answer } = this.#settings;
-    const { stepper, steps, bindings } = this.#made;
     const hyper = this.#prepare(ahead);
-    return {
-      hyper,
-      reserve: () => {
-        const masks = Uint32Array.from(bindings.slots, (slot) => {
-          if (bindings.gradOf(slot) === null) return 0;
-          const { algorithm, offset } = this.#groups[slot.group]!;
-          const row = hyper.subarray(offset, offset + algorithm.hyper.length);
-          return stepper.usedStates(slot.index, row) | (ahead ? 1 << algorithm.states.length : 0);
-        });
-        const missing = stepper.createStates(masks, hyper);
-        if (missing > 0) throw noMemory(missing, this.#definition.className);
-      },
-      squares: () => stepper.squares(hyper, numbers, answer),
-      // A GPU has no parts: all is done in the last.
-      begin: (known) => {
-        if (!this.isOnHost) return true;
-        this.#settings.known(known?.norm ?? -1, known?.bad ?? -1);
-        stepper.begin(hyper, numbers, answer);
-        return this.#settings.applied;
-      },
-      part: (end, isLast) => {
-        if (this.isOnHost) stepper.part(end, isLast);
-        else if (isLast) stepper.step(hyper, numbers, answer);
-      },
-      finish: () => {
-        this.#settings.known(-1, -1);
-        if (this.isOnHost && this.#settings.applied) stepper.end(answer);
-        return steps.finish(ahead);
-      },
-    };
+    return stepInParts(this.#made, this.#settings, this.#groups, this.#definition.className, hyper, ahead);
   }
 
   /**

@@ -153,6 +153,9 @@ export class StepSettings {
     this.known(-1, -1);
   }
 
+  /** Whether many ranks judge the gradients, before the step. */
+  isJudged = false;
+
   /** What all gradients were found to be, where this optimizer has a share of them; -1: the step measures. */
   known(norm: number, badTensor: number): void {
     this.numbers[Setting.KnownNorm] = norm;
@@ -216,6 +219,11 @@ export class StepSettings {
     numbers[Setting.Alpha] = ahead?.alpha ?? 0;
     numbers[Setting.LookaheadK] = ahead?.k ?? 0;
     numbers[Setting.LookaheadStep] = ahead?.steps ?? 0;
+  }
+
+  /** Answers that a step is not made for what was found; no backend is asked. */
+  refuse(norm: number, badTensor: number): void {
+    this.answer.set([0, 0, badTensor, norm, 0]);
   }
 
   /** For backends that count steps themselves: `rows` of hyper-parameters, what steps are known, and until which. */

@@ -83,7 +83,7 @@ export class Steps {
   }
 
   get #maySkip(): boolean {
-    return this.settings.nonFinite === 'skip';
+    return this.settings.nonFinite === 'skip' && !this.settings.isJudged;
   }
 
   /** Learns what can be learnt without waiting, and waits for what the next step has to know. */

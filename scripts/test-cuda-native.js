@@ -36,12 +36,30 @@ async function buildTests(build) {
       ),
     ),
   ];
-  // A library that looks like cuBLAS, to be found and loaded.
-  const fake = build.object('fake_cublas', `${tests}/fake_cublas.c`, ['-x', 'c']);
+  // Libraries that look like NVIDIA's, to be found and loaded.
+  const fake = (name, file, ...defines) => [
+    `${name}.so`,
+    build.object(name, `${tests}/${file}`, ['-x', 'c', ...defines]),
+  ];
+  const fakes = [
+    fake('libcublas', 'fake_cublas.c'),
+    fake('libnccl', 'fake_nccl.c'),
+    fake('libnccl_old', 'fake_nccl.c', '-DFO_FAKE_NCCL_VERSION=21805'),
+  ];
   await build.compile();
-  const library = await build.link('libcublas.so.13', [fake], ['-shared']);
-  const testFlags = [...flags.common, '-O1', `-DFO_FAKE_CUBLAS="${library}"`];
-  const searched = ['native/cuda/runtime/cublas_library.cpp', 'native/cuda/runtime/cublas_search.cpp'];
+  const [cublas, nccl, oldNccl] = await Promise.all(
+    fakes.map(([name, object]) => build.link(name, [object], ['-shared'])),
+  );
+  const testFlags = [
+    ...flags.common,
+    '-O1',
+    `-DFO_FAKE_CUBLAS="${cublas}"`,
+    `-DFO_FAKE_NCCL="${nccl}"`,
+    `-DFO_OLD_NCCL="${oldNccl}"`,
+  ];
+  const searched = ['cublas_library', 'library_load', 'library_search', 'nccl_library'].map(
+    (name) => `native/cuda/runtime/${name}.cpp`,
+  );
   for (const file of searched) objects.push(build.object(objectName(file), file, build.common));
   for (const name of fs.readdirSync(path.join(root, tests)))
     if (name.endsWith('.cpp'))

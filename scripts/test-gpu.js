@@ -109,13 +109,14 @@ function main() {
     device,
     driver: cuda.driver,
     cublas: cuda.cublas,
+    nccl: cuda.nccl,
     nvcc,
     node: process.version,
     commit: commit(),
     date,
   };
   tell(
-    `${device.name}, driver ${cuda.driver}, cuBLAS ${cuda.cublas ?? 'not found'}, nvcc ${nvcc ?? 'not found'}, ` +
+    `${device.name}, driver ${cuda.driver}, cuBLAS ${cuda.cublas ?? 'not found'}, NCCL ${cuda.nccl ?? 'not found'}, nvcc ${nvcc ?? 'not found'}, ` +
       `Node ${process.version}, commit ${facts.commit ?? 'unknown'}, ${date}`,
   );
   const left = () => options.budget - (Date.now() - started) / 1000;

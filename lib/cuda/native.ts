@@ -24,7 +24,8 @@ export interface NativePresence {
   readonly devices: readonly CudaDevice[];
 }
 
-export interface NativeCublas {
+/** cuBLAS or NCCL, which are looked for at run time. */
+export interface NativeLibrary {
   readonly available: boolean;
   readonly path: string;
   readonly reason: string;
@@ -46,6 +47,27 @@ export interface NativeMemory {
   queueDownload(stream: NativeStream, array: ArrayBufferView): void;
   uploadAsync(stream: NativeStream, array: ArrayBufferView): Promise<void>;
   downloadAsync(stream: NativeStream, array: ArrayBufferView): Promise<void>;
+}
+
+/** A rank of NCCL. */
+export interface NativeComm {
+  /** Begins: with NCCL's id, or the address where rank 0 listens. `seconds`: without progress, until it gives up. */
+  start(ranks: number, rank: number, id: Uint8Array | string, seconds: number): Promise<void>;
+  /**
+   * Operations that begin together, after what is queued on the stream: five numbers each, kind (allReduce,
+   * reduceScatter, allGather, broadcast, reduce), elements of `send` and of `receive` to begin at, count, root. `mean`:
+   * elements of `receive` to divide by the number of ranks.
+   */
+  call(
+    stream: NativeStream,
+    send: NativeMemory,
+    receive: NativeMemory,
+    ops: Float64Array,
+    op: number,
+    mean: number,
+  ): Promise<void>;
+  close(): Promise<void>;
+  abort(reason: string): void;
 }
 
 export interface NativeStream {
@@ -85,10 +107,13 @@ export interface NativeCuda {
   readonly pinsBuffers: boolean;
   readonly Memory: new () => NativeMemory;
   readonly Stream: new (device: number, handle?: bigint) => NativeStream;
+  readonly Comm: new (device: number) => NativeComm;
   readonly Stepper: new (rules: readonly string[], stream: NativeStream) => Stepper;
   readonly Event: new (device: number, timing: boolean) => NativeEvent;
   presence(): NativePresence;
-  cublas(): NativeCublas;
+  cublas(): NativeLibrary;
+  nccl(): NativeLibrary;
+  ncclUniqueId(): Uint8Array;
   /** Errors are made here, so that they belong to the caller's realm. */
   setErrors(make: (...facts: FaultFacts) => Error): void;
   allocate(device: number, bytes: number, dtype: number): NativeMemory;

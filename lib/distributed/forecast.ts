@@ -127,9 +127,13 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
       kind: splits ? 'split' : isMatrix ? 'matrix' : 'whole',
       bytes: (elements, wanted) =>
         sum(
-          stateFields(states, format, elements)
-            .filter((field) => used & (1 << field.state) && masters.has(field.name) === wanted)
-            .map(fieldBytes),
+          stateFields(states, format, elements).map((field, i, fields) => {
+            const { state, byteOffset } = field;
+            // Of 8-bit states the scales come last, where the memory ends.
+            const isLast = fields[i + 1]?.state !== state;
+            const counts = isLast && used & (1 << state) && masters.has(field.name) === wanted;
+            return counts ? byteOffset + fieldBytes(field) : 0;
+          }),
         ),
     };
   });

@@ -40,6 +40,8 @@ export interface Partition {
 
 /** Cuts lie at multiples of it: sums over gradients are formed in such blocks, and 8-bit states in parts of them. */
 export const cutElements = 4096;
+/** On a GPU. */
+export const cudaCutElements = 16384;
 /** Bytes of parameters that travel together: enough to use a network well, little enough to overlap. */
 export const defaultBucketBytes = 25 * 2 ** 20;
 
@@ -58,7 +60,7 @@ function ownersOf(tensors: readonly Divisible[], ranks: number): number[] {
 }
 
 /** Where a bucket's tensors, one after the other, are cut: the end of each rank's share. */
-function cuts(tensors: readonly Divisible[], load: readonly number[]): number[] {
+function cuts(tensors: readonly Divisible[], load: readonly number[], cut: number): number[] {
   const total = sum(tensors.map(({ length }) => length));
   const level = (sum(load) + total) / load.length;
   // Who has less than the others gets more.
@@ -71,7 +73,7 @@ function cuts(tensors: readonly Divisible[], load: readonly number[]): number[] 
     while (tensor < tensors.length && start + tensors[tensor]!.length <= target)
       start += tensors[tensor++]!.length;
     if (tensor === tensors.length) return total;
-    const inside = Math.round((target - start) / cutElements) * cutElements;
+    const inside = Math.round((target - start) / cut) * cut;
     return start + Math.min(inside, tensors[tensor]!.length);
   });
 }
@@ -84,6 +86,7 @@ export function partition(
   tensors: readonly Divisible[],
   ranks: number,
   bucketBytes: number = defaultBucketBytes,
+  cut: number = cutElements,
 ): Partition {
   const owner = ownersOf(tensors, ranks);
   const load = new Map<string, number[]>();
@@ -104,7 +107,7 @@ export function partition(
     const pieces: Piece[] = [];
     if (splits) {
       const had = load.get(kind) ?? new Array<number>(ranks).fill(0);
-      const ends = cuts(inside, had);
+      const ends = cuts(inside, had, cut);
       let start = 0;
       inside.forEach(({ length }, i) => {
         ends.forEach((to, rank) => {

@@ -1,7 +1,8 @@
-import type { Optimizer, StepInParts } from '../optimizer';
+import type { Optimizer } from '../optimizer';
+import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { gatherAll } from './agreement';
-import { cutElements } from './partition';
+import { cudaCutElements, cutElements } from './partition';
 import type { Active, Shares } from './shares';
 
 /** How many buckets are under way at once: one is reduced while another is updated and a third is gathered. */
@@ -54,12 +55,14 @@ async function inTurn(
 /** The norm of all ranks' gradients, in the order of sums of one process, and the first tensor that is not finite. */
 async function measure(
   step: StepInParts,
+  { isOnHost }: Optimizer,
   shares: Shares,
   mask: Uint8Array,
 ): Promise<{ readonly norm: number; readonly bad: number }> {
   const { comm, list } = shares;
   const { size } = comm;
-  const blocks = Array.from({ length: size }, (_, rank) => shares.blocks(mask, rank, cutElements));
+  const block = isOnHost ? cutElements : cudaCutElements;
+  const blocks = Array.from({ length: size }, (_, rank) => shares.blocks(mask, rank, block));
   const counts = blocks.map((list) => list.reduce((sum, count) => sum + count, 0));
   const own = step.squares();
   if (own.length !== counts[comm.rank])
@@ -68,16 +71,17 @@ async function measure(
   await comm.allGather(own, all, { counts });
   let start = 0;
   const at = counts.map((count) => (start += count) - count);
-  let [sum, bad] = [0, -1];
+  const ordered = new Float64Array(all.length);
+  let [next, sum, bad] = [0, 0, -1];
   list.forEach((_, tensor) => {
     if (!mask[tensor]) return;
     let one = 0;
     for (let rank = 0; rank < size; ++rank)
-      for (let i = blocks[rank]![tensor]!; i > 0; --i) one += all[at[rank]!++]!;
+      for (let i = blocks[rank]![tensor]!; i > 0; --i) one += ordered[next++] = all[at[rank]!++]!;
     if (!Number.isFinite(one) && bad < 0) bad = tensor;
     sum += one;
   });
-  return { norm: Math.sqrt(sum), bad };
+  return { norm: isOnHost ? Math.sqrt(sum) : step.norm(ordered), bad };
 }
 
 /**
@@ -112,7 +116,7 @@ export async function runStep(
   };
   if (measures) {
     await inTurn(active.length, reduce, () => Promise.resolve());
-    if (!step.begin(await measure(step, shares, mask))) return step.finish();
+    if (!step.begin(await measure(step, inner, shares, mask))) return step.finish();
   } else if (!step.begin()) {
     return step.finish();
   }

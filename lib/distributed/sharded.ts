@@ -1,9 +1,10 @@
 import { listOf } from '../group';
 import { Lookahead } from '../lookahead';
-import { Optimizer, symbolDispose, type StepInParts } from '../optimizer';
+import { Optimizer, symbolDispose } from '../optimizer';
 import type { Parameter } from '../parameter';
 import type { GroupSchedules } from '../plan';
 import type { ParameterState } from '../state';
+import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { choice, integer } from '../options';
 import { expectedType, onlyKnown } from '../validate';
@@ -155,10 +156,6 @@ export class Sharded {
     try {
       if (settings.diagnostics)
         throw new TypeError('Expected diagnostics of an optimizer in Sharded to be false but received true.');
-      if (!inner.isOnHost && settings.measures)
-        throw new TypeError(
-          'Expected an optimizer in Sharded to be without maxGradNorm, GradScaler and nonFinite for parameters in CUDA memory.',
-        );
       mask = shares.read();
       active = shares.active(mask);
       shares.arrange(active, this.#reduce !== 'none');

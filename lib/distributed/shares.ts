@@ -5,7 +5,15 @@ import type { Placement } from '../placement';
 import type { Slot } from '../slot';
 import type { Communicator } from './communicator';
 import { copyInto, elementBytes, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
-import { newtonSchulzFlops, partition, type Bucket, type Divisible, type Piece } from './partition';
+import {
+  cudaCutElements,
+  cutElements,
+  newtonSchulzFlops,
+  partition,
+  type Bucket,
+  type Divisible,
+  type Piece,
+} from './partition';
 
 /** A rank's part of a parameter as its optimizer sees it. */
 type Twin = { -readonly [K in keyof PartOfTensor]: PartOfTensor[K] };
@@ -74,7 +82,8 @@ export class Shares {
     const { order } = probe;
     this.#placement = probe.placement;
     this.divided = order.map((entry) => divisible(entry, probe));
-    this.buckets = partition(this.divided, comm.size, bucketBytes).buckets;
+    const cut = probe.isOnHost ? cutElements : cudaCutElements;
+    this.buckets = partition(this.divided, comm.size, bucketBytes, cut).buckets;
     const pieces: Piece[][] = order.map(() => []);
     for (const bucket of this.buckets) for (const piece of bucket.pieces) pieces[piece.tensor]!.push(piece);
     this.list = order.map(({ parameter, slot }, i): Share => {

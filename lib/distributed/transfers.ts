@@ -162,7 +162,7 @@ export function stage({ array, length, what }: Borrowed, reads: boolean, writes:
   // Node-API does not know the other.
   const isHalf = kindOf(array) === 'Float16Array';
   const host = isHalf ? new Uint16Array(array.buffer, array.byteOffset, length) : array;
-  return { host: host as HostBytes, finish };
+  return { host, finish };
 }
 
 /** MPI moves host memory. The copy is made here, so that calls keep their order among each other. */

@@ -16,8 +16,7 @@ StepperBase::StepperBase(std::vector<const RuleInfo*> rules, SlabAllocator alloc
 int StepperBase::add(size_t length, const Shape& shape, int group, Format format, uint32_t key,
                      uint64_t first) {
   const RuleInfo& rule = rule_of(size_t(group));
-  const int index =
-      tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
+  const int index = tensors_.add(length, shape, group, rule.scalar_initial, rule.slow_state(), format, key);
   tensors_.all().back().first = first;
   return index;
 }

@@ -47,6 +47,8 @@ class StepperBase {
   // Sums of squares over every block of every gradient, for a norm that many steppers share; empty where
   // memory ran out.
   virtual std::vector<double> squares(const double*, const StepSettings&) { return {}; }
+  // The norm, of all steppers' squares, in this backend's order of sums; -1: the caller adds them up.
+  virtual double norm_of(const double*, size_t) const { return -1; }
 
   // One for every tensor that had a part in the last step, in order, after a step with diagnostics.
   virtual const std::vector<TensorReport>& reports() = 0;

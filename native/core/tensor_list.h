@@ -28,7 +28,7 @@ struct Tensor {
   Format format;
   uint32_t key = 0;    // of stochastic rounding: one for each tensor, the same in every run
   uint64_t first = 0;  // element of that tensor, where this is a part of it
-  TensorArgs args{};  // args.grad null: left alone; args.states[k] null: not created yet
+  TensorArgs args{};   // args.grad null: left alone; args.states[k] null: not created yet
   std::shared_ptr<Slab> slabs[kMaxStates];
   unsigned states = 0;  // bit mask of those that exist
   double scalars[kMaxScalars] = {};

@@ -1,6 +1,9 @@
 // The launches of a step.
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
+#include "body/decision.h"
 #include "stepper.h"
 
 namespace fo::cuda {
@@ -11,6 +14,52 @@ void CudaStepper::launch(const Kernel* kernel, uint32_t work, const void* args) 
 }
 void CudaStepper::launch_blocks(const Kernel* kernel, uint32_t blocks, const void* args) {
   device_.launch(*kernel, std::max(1, int(blocks)), args, stream_->handle);
+}
+
+// The launch that takes the squares of gradients, into `partials` and, of doubles, `observed`.
+PassArgs CudaStepper::squares_of(const PassArgs& args, void* partials, void* observed) const {
+  PassArgs squares = args;
+  squares.chunks = at<Chunk>(layout_.chunks);
+  squares.chunk_count = uint32_t(chunks_.size());
+  squares.partials = partials;
+  squares.observed = observed;
+  return squares;
+}
+
+// Squares for a norm that many steppers share: a float for each chunk of each gradient.
+std::vector<double> CudaStepper::squares(const double* hyper, const StepSettings& settings) {
+  device_.check();
+  read_groups(hyper);
+  size_t bytes_wanted = 0;
+  bring_up_to_date(settings, &bytes_wanted);
+  if (bytes_wanted > 0) return {};
+  if (facts_.device_counts)
+    upload_hypers(hyper, settings);
+  else
+    write_slots(args_.inline_slots, settings);
+  std::vector<float> sums(chunks_.size());
+  shared_squares_.reserve(sums.size() * sizeof(float));
+  const PassArgs args = squares_of(args_, shared_squares_.data(), nullptr);
+  if (sums.empty()) return {};
+  launch(squares_kernel(doubles_), args.chunk_count, &args);
+  download(device_, sums.data(), shared_squares_.data(), sums.size() * sizeof(float), stream_->handle);
+  return {sums.begin(), sums.end()};
+}
+
+// As decide() has it from the same sums.
+double CudaStepper::norm_of(const double* squares, size_t count) const {
+  float sums[kThreads];
+  const std::vector<float> partials(squares, squares + count);
+  for (int thread = 0; thread < kThreads; ++thread)
+    sums[thread] = part_of_sum(partials.data(), 1, uint32_t(count), thread);
+  for (int width = kThreads / 2; width > 0; width /= 2)
+    for (int thread = 0; thread < width; ++thread) sums[thread] += sums[thread + width];
+  return std::sqrt(sums[0]);
+}
+
+float CudaStepper::clip_known(const StepSettings& settings) const {
+  if (settings.known_norm == -1 || settings.max_grad_norm == 0) return 1;
+  return clip_of(float(settings.known_norm), float(settings.max_grad_norm));
 }
 
 // What the arguments of all launches over these tables have in common.
@@ -52,6 +101,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   args_.max_norm = float(settings.max_grad_norm);
   args_.max_norm64 = settings.max_grad_norm;
   args_.policy = uint32_t(settings.non_finite);
+  args_.clip = clip_known(settings);
   args_.serial = serial_;
   args_.last = 0;
   args_.observed = nullptr;
@@ -64,11 +114,8 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     launch(advance_kernel(), 1, &advance);
   }
   if (facts_.measures) {
-    PassArgs squares = args_;
-    squares.chunks = args_.grad_chunks;
-    squares.chunk_count = args_.grad_chunk_count;
-    squares.partials = at<char>(layout_.grad_partials);
-    squares.observed = doubles_ ? at<char>(layout_.grad_partials64) : nullptr;
+    PassArgs squares = squares_of(args_, at<char>(layout_.grad_partials),
+                                  doubles_ ? at<char>(layout_.grad_partials64) : nullptr);
     if (facts_.device_counts) {
       squares.rows = at<double>(layout_.hypers);
       squares.shapes = shapes;

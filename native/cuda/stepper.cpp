@@ -11,6 +11,7 @@ CudaStepper::CudaStepper(std::vector<const RuleInfo*> rules, std::shared_ptr<Str
       stream_(std::move(stream)),
       device_(stream_->device),
       tables_(stream_),
+      shared_squares_(stream_),
       staging_(stream_),
       outcomes_(stream_),
       muon_(&device_) {}
@@ -47,6 +48,8 @@ StepOutcome CudaStepper::step(const double* hyper, const StepSettings& settings)
   send_reports(hyper, settings);
   ahead_ = true;
   outcome.applied = true;
+  outcome.grad_norm = settings.known_norm;
+  outcome.bad_tensor = settings.known_bad;
   if (facts_.measures) {
     outcomes_.mark(serial_);
     outcome.pending = serial_;

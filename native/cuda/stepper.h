@@ -34,6 +34,8 @@ class CudaStepper : public StepperBase {
   StepOutcome wait(uint64_t serial) override;
   void catch_up() override;
   const std::vector<TensorReport>& reports() override;
+  std::vector<double> squares(const double* hyper, const StepSettings& settings) override;
+  double norm_of(const double* squares, size_t count) const override;
 
   const std::shared_ptr<Stream>& stream() const { return stream_; }
 
@@ -96,6 +98,8 @@ class CudaStepper : public StepperBase {
   void reserve_muon(const StepSettings& settings);
   void run_passes(const StepSettings& settings);
   bool may_sync(const Class& c, const StepSettings& settings) const;
+  PassArgs squares_of(const PassArgs& args, void* partials, void* observed) const;
+  float clip_known(const StepSettings& settings) const;
   void launch(const Kernel* kernel, uint32_t work, const void* args);  // on a grid that fills the device
   void launch_blocks(const Kernel* kernel, uint32_t blocks, const void* args);
 
@@ -113,6 +117,7 @@ class CudaStepper : public StepperBase {
   std::shared_ptr<Stream> stream_;
   Device& device_;
   DeviceBuffer tables_;
+  DeviceBuffer shared_squares_;
   Staging staging_;
   Outcomes outcomes_;
   MuonStep muon_;

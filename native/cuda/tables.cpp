@@ -35,8 +35,9 @@ bool CudaStepper::Facts::operator==(const Facts& other) const {
 
 CudaStepper::Facts CudaStepper::facts_of(const StepSettings& settings) const {
   Facts facts;
-  facts.device_counts = settings.graph || settings.non_finite == NonFinite::kSkip;
-  facts.measures = settings.measures_gradients();
+  const bool is_known = settings.known_norm != -1;
+  facts.device_counts = settings.graph || (settings.non_finite == NonFinite::kSkip && !is_known);
+  facts.measures = settings.measures_gradients() && !is_known;
   facts.diagnostics = settings.diagnostics;
   facts.slow = settings.lookahead != Lookahead::kOff;
   facts.hypers = settings.rows;

@@ -5,6 +5,7 @@
 
 #include "../cuda/reclaimer.h"
 #include "buffer_pin.h"
+#include "cuda_comm.h"
 #include "cuda_env.h"
 #include "cuda_stream.h"
 #include "cuda_tensor.h"
@@ -105,12 +106,15 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   own->memory_class = define("Memory", fo::MemoryObject::Define(env));
   own->stream_class = define("Stream", fo::StreamObject::Define(env));
   own->event_class = define("Event", fo::EventObject::Define(env));
+  exports.Set("Comm", fo::CommObject::Define(env));
   exports.Set("Stepper", fo::StepperObject::Define(env));
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("presence", Presence);
   add("cublas", Cublas);
+  add("nccl", fo::Nccl);
+  add("ncclUniqueId", fo::NcclUniqueId);
   add("setErrors", SetErrors);
   add("allocate", fo::MemoryObject::Allocate);
   add("wrap", fo::MemoryObject::Wrap);

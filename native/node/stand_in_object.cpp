@@ -43,6 +43,8 @@ Napi::Value Counters(const Napi::CallbackInfo& info) {
   set("events", now.events);
   set("graphs", now.graphs);
   object.Set("launches", ByKernel(env, now.launches));
+  set("communicators", now.communicators);
+  object.Set("nccl", ByKernel(env, now.nccl));
   object.Set("runs", ByKernel(env, now.runs));
   return object;
 }

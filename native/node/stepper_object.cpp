@@ -24,14 +24,28 @@ bool ReadEnum(const Napi::Value& value, int count, Enum* result) {
 
 Napi::Function StepperObject::Define(Napi::Env env) {
 #define FO_METHOD(name, Method) InstanceMethod(name, &StepperObject::Call<&StepperObject::Method>)
-  return DefineClass(
-      env, "Stepper",
-      {FO_METHOD("addGroup", AddGroup), FO_METHOD("add", Add), FO_METHOD("bind", Bind),
-       FO_METHOD("step", Step), FO_METHOD("begin", Begin), FO_METHOD("part", Part), FO_METHOD("end", End), FO_METHOD("squares", Squares), FO_METHOD("stepAsync", StepAsync),
-       FO_METHOD("stateBuffer", StateBuffer), FO_METHOD("settle", Settle), FO_METHOD("done", Done),
-       FO_METHOD("wait", Wait), FO_METHOD("reports", Reports), FO_METHOD("progress", Progress),
-       FO_METHOD("usedStates", UsedStates), FO_METHOD("createStates", CreateStates),
-       FO_METHOD("restore", Restore), FO_METHOD("stateBytes", StateBytes), FO_METHOD("dispose", Dispose)});
+  return DefineClass(env, "Stepper",
+                     {FO_METHOD("addGroup", AddGroup),
+                      FO_METHOD("add", Add),
+                      FO_METHOD("bind", Bind),
+                      FO_METHOD("step", Step),
+                      FO_METHOD("begin", Begin),
+                      FO_METHOD("part", Part),
+                      FO_METHOD("end", End),
+                      FO_METHOD("squares", Squares),
+                      FO_METHOD("norm", Norm),
+                      FO_METHOD("stepAsync", StepAsync),
+                      FO_METHOD("stateBuffer", StateBuffer),
+                      FO_METHOD("settle", Settle),
+                      FO_METHOD("done", Done),
+                      FO_METHOD("wait", Wait),
+                      FO_METHOD("reports", Reports),
+                      FO_METHOD("progress", Progress),
+                      FO_METHOD("usedStates", UsedStates),
+                      FO_METHOD("createStates", CreateStates),
+                      FO_METHOD("restore", Restore),
+                      FO_METHOD("stateBytes", StateBytes),
+                      FO_METHOD("dispose", Dispose)});
 #undef FO_METHOD
 }
 
@@ -99,7 +113,8 @@ Napi::Value StepperObject::Add(const Napi::CallbackInfo& info) {
   if (!known || !is_supported(format, stepper_->rule_of(group).blocks8))
     return Refuse(info.Env(), "no such format");
   const auto key = NumberOf<uint32_t>(info[4]);
-  return Napi::Number::New(info.Env(), stepper_->add(length, shape, int(group), format, key, uint64_t(RealOf(info[5]))));
+  return Napi::Number::New(info.Env(),
+                           stepper_->add(length, shape, int(group), format, key, uint64_t(RealOf(info[5]))));
 }
 
 // bind([index, data, grad | null, dtype of the gradient, ...]) -> undefined, or [first, second, gradOfFirst]
@@ -230,6 +245,13 @@ Napi::Value StepperObject::Squares(const Napi::CallbackInfo& info) {
   auto result = Napi::Float64Array::New(info.Env(), squares.size());
   if (!result.IsEmpty()) std::copy(squares.begin(), squares.end(), result.Data());
   return result;
+}
+
+// norm(squares of all) -> their norm, or -1
+Napi::Value StepperObject::Norm(const Napi::CallbackInfo& info) {
+  if (!Usable(info.Env())) return info.Env().Undefined();
+  const auto squares = info[0].As<Napi::Float64Array>();
+  return Napi::Number::New(info.Env(), stepper_->norm_of(squares.Data(), squares.ElementLength()));
 }
 
 struct StepperObject::AsyncStep {

@@ -58,6 +58,7 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   Napi::Value Part(const Napi::CallbackInfo& info);
   Napi::Value End(const Napi::CallbackInfo& info);
   Napi::Value Squares(const Napi::CallbackInfo& info);
+  Napi::Value Norm(const Napi::CallbackInfo& info);
   Napi::Value StepAsync(const Napi::CallbackInfo& info);
   Napi::Value StateBuffer(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);
@@ -87,7 +88,7 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   std::shared_ptr<StepOutcome> settled_;  // what the last asynchronous step did
   std::shared_ptr<bool> busy_ = std::make_shared<bool>(false);
   std::vector<double> hyper_;
-  StepOutcome begun_;  // of a step in parts
+  StepOutcome begun_;      // of a step in parts
   int64_t accounted_ = 0;  // bytes the garbage collector was told of
 };
 

@@ -15,10 +15,11 @@ const allowed = [
   /^lib\/.*\.ts$/,
   /^native\/.*\.(?:cpp|h|cu|cuh|cmake|json|md)$/,
   /^prebuilds\/[\w-]+\/fused_optim(?:_cuda)?\.node$/,
-  /^scripts\/(?:install|sources)\.js$/,
+  /^scripts\/(?:build-mpi|install|sources)\.js$/,
 ];
 const needed = [
   'binding.gyp',
+  'scripts/build-mpi.js',
   'scripts/install.js',
   'scripts/sources.js',
   'native/sources.json',

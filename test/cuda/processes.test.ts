@@ -61,7 +61,14 @@ describe('without CUDA', () => {
       expect(reason).toContain(`  ${place}: no such file`);
     }
     expect(reason).toContain('npm run build:cuda');
-    expect(backend).toMatchObject({ available: false, reason, driver: null, cublas: null, binary: null });
+    expect(backend).toMatchObject({
+      available: false,
+      reason,
+      driver: null,
+      cublas: null,
+      nccl: null,
+      binary: null,
+    });
     expect(messages).toHaveLength(4);
     expect(messages[0]).toContain('Expected CUDA to be available for cuda.tensor() but no CUDA addon');
   });
@@ -109,5 +116,14 @@ describeStandIn('without a driver', () => {
     expect(output).toMatch(/^cuda +2 devices, driver /m);
     expect(output).toMatch(/^device 0 +Stand-in 0, compute capability 9\.0, 1\.0 GiB, 3 multiprocessors$/m);
     expect(output).toMatch(/^cublas +\w/m);
+    expect(output).toMatch(/^nccl +2\.27\.3 \(the stand-in's own\)$/m);
+    const without = runNode([path.join('dist', 'cli', 'main.js'), 'doctor'], directory, {
+      FUSED_OPTIM_CUDA_ADDON: addon,
+      FUSED_OPTIM_STAND_IN_NCCL: 'off',
+    });
+    expect(without.output).toMatch(/^nccl +no NCCL could be loaded; tried: nothing/m);
+    expect(without.output).toContain(
+      'Processes on these GPUs cannot train together: no NCCL could be loaded',
+    );
   });
 });

@@ -1,8 +1,11 @@
 /** mpi(): ranks under mpirun, and what it says where there are none. */
 import path from 'node:path';
+import { backends } from 'fused-optim';
 import { checkLauncher, loadMpi, mpiCandidates, versionProblem } from '../../lib/distributed/mpi-native';
+import { blocks } from '../house/code-blocks/blocks';
 import { packageTree } from '../house/package-tree';
-import { root, runNode } from '../house/scratch';
+import { root, runNode, writeFiles } from '../house/scratch';
+import { noCuda } from '../helpers/cuda';
 import { copyChildren, describeMpi, runRanks } from '../helpers/mpi';
 
 /** The package as users get it, with the programs of helpers/children-mpi inside. */
@@ -39,6 +42,25 @@ describeMpi('ranks of MPI', () => {
 
   test('keep memory that is transferred or forgotten, and leave none behind', () => {
     const { status, lines } = runRanks(2, ['--expose-gc', 'memory.js'], directory);
+    expect({ status, lines }).toEqual({ status: 0, lines: allWell(2) });
+  });
+
+  test('run what the documentation shows', () => {
+    const [program, command] = blocks()
+      .filter(({ document }) => document === 'docs/distributed-mpi.md')
+      .slice(1)
+      .map(({ text }) => text);
+    writeFiles(directory, { 'train.mjs': program! });
+    const [, size, file, printed] = /^mpirun -n (\d) node (\S+) {2}# (.*)$/.exec(command!)!;
+    const { status, output } = runRanks(Number(size), [file!], directory);
+    expect({ status, output }).toEqual({ status: 0, output: `${printed}\n` });
+  });
+
+  test('exchange tensors on a GPU', () => {
+    if (noCuda) return void process.stderr.write(`Not tested: mpi() on CUDA (${noCuda}).\n`);
+    const { status, lines } = runRanks(2, ['cuda.js'], directory, {
+      FUSED_OPTIM_CUDA_ADDON: backends().cuda.binary ?? undefined,
+    });
     expect({ status, lines }).toEqual({ status: 0, lines: allWell(2) });
   });
 

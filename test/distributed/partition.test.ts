@@ -23,7 +23,9 @@ function problems(
   bucketBytes: number,
 ): string[] {
   const found: string[] = [];
-  const say = (isFine: boolean, what: string): void => void (isFine || found.push(what));
+  const say = (isFine: boolean, what: string): void => {
+    if (!isFine) found.push(what);
+  };
   const covered = tensors.map(() => 0);
   let next = 0;
   for (const [b, { first, end, pieces, counts, length }] of buckets.entries()) {

@@ -15,6 +15,9 @@ interface Counters {
   readonly graphs: number;
   readonly launches: Readonly<Record<string, number>>;
   readonly runs: Readonly<Record<string, number>>;
+  readonly communicators: number;
+  /** Operations of NCCL that were asked for. */
+  readonly nccl: Readonly<Record<string, number>>;
 }
 
 /** What the addon that is built over a stand-in for a GPU lets tests ask of it: native/cuda/stand_in/stand_in.h. */

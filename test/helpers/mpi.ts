@@ -53,7 +53,13 @@ export interface Job {
 }
 
 /** Runs a program on so many ranks; after `limit` seconds it is killed, and its status is null. */
-export function runRanks(size: number, args: readonly string[], cwd: string, limit = 60): Job {
+export function runRanks(
+  size: number,
+  args: readonly string[],
+  cwd: string,
+  variables: NodeJS.ProcessEnv = {},
+  limit = 60,
+): Job {
   const started = Date.now();
   const { status, stdout, stderr } = spawnSync(
     'mpirun',
@@ -63,7 +69,7 @@ export function runRanks(size: number, args: readonly string[], cwd: string, lim
       encoding: 'utf8',
       timeout: limit * 1000,
       killSignal: 'SIGKILL',
-      env: { ...environment, FUSED_OPTIM_MPI_ADDON: addon },
+      env: { ...environment, FUSED_OPTIM_MPI_ADDON: addon, ...variables },
     },
   );
   const output = stdout + stderr;

@@ -20,6 +20,7 @@ const elsewhere: Readonly<Record<string, string>> = {
 const texts: readonly (readonly [document: string, begins: string, why: string])[] = [
   ['README.md', 'Unknown option', 'test/house/docs.test.ts compares it with the errors'],
   ['docs/cli.md', 'NAdam after 1 step', 'below'],
+  ['docs/distributed-plan.md', 'Muon over llama-8b', 'test/cli/plan.test.ts runs the command above it'],
   ['docs/design.md', '', 'drawings of the house; their paths are checked by test/house/docs.test.ts'],
 ];
 

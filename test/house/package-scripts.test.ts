@@ -29,6 +29,7 @@ describe('the files of a package', () => {
       'binding.gyp',
       'LICENSE',
       'README.md',
+      'scripts/build-mpi.js',
       'scripts/install.js',
       'scripts/sources.js',
     ]);

@@ -87,6 +87,7 @@ function cudaRows(cuda: Backends['cuda'], tried: readonly Tried[]): [string, str
     ...(cuda.devices.length === 0 ? [['devices', 'none'] as [string, string]] : []),
     ...cuda.devices.map((device): [string, string] => [`device ${device.index}`, inWords(device)]),
     ['cublas', cuda.cublas ?? cuda.cublasReason],
+    ['nccl', cuda.nccl ?? cuda.ncclReason],
   ];
 }
 

@@ -6,7 +6,7 @@ import { suggestion } from '../../validate';
 export interface Finding {
   /** A problem keeps optimizers from working; a note does not. */
   readonly level: 'problem' | 'note';
-  readonly about: 'binary' | 'kernels' | 'threads' | 'step' | 'cuda' | 'cublas' | 'environment';
+  readonly about: 'binary' | 'kernels' | 'threads' | 'step' | 'cuda' | 'cublas' | 'nccl' | 'environment';
   /** What was found, in one sentence. */
   readonly what: string;
   /** What to do, in one sentence. */
@@ -14,7 +14,9 @@ export interface Finding {
 }
 
 /** Variables that the library and its scripts read. */
-const variables = ['ISA', 'THREADS', 'CUDA_ADDON', 'CUBLAS', 'COMMIT'].map((name) => `FUSED_OPTIM_${name}`);
+const variables = ['ISA', 'THREADS', 'CUDA_ADDON', 'CUBLAS', 'NCCL', 'COMMIT'].map(
+  (name) => `FUSED_OPTIM_${name}`,
+);
 
 const build =
   'Build it with `npm rebuild fused-optim` (in a checkout: `npm run build`), which needs Python 3, make and a C++17 ' +
@@ -84,12 +86,24 @@ const cudaFixes: readonly [RegExp, string][] = [
   ],
 ];
 
+const installNccl =
+  'Install NCCL (Debian and Ubuntu: libnccl2; Python: nvidia-nccl-cu13 or -cu12), or name its file in FUSED_OPTIM_NCCL; ' +
+  'only nccl() needs it.';
+
 function cudaFindings(cuda: Backends['cuda'], failures: readonly FailedLoad[]): Finding[] {
   if (cuda.available) {
-    if (cuda.cublas !== null) return [];
-    const fix =
-      'Install cuBLAS 12 or 13 (it comes with the CUDA toolkit), or name its file in FUSED_OPTIM_CUBLAS; only Muon needs it.';
-    return [{ level: 'note', about: 'cublas', what: `Muon cannot run on GPUs: ${cuda.cublasReason}.`, fix }];
+    const found: Finding[] = [];
+    const note = (about: 'cublas' | 'nccl', what: string, fix: string): unknown =>
+      found.push({ level: 'note', about, what, fix });
+    if (cuda.cublas === null)
+      note(
+        'cublas',
+        `Muon cannot run on GPUs: ${cuda.cublasReason}.`,
+        'Install cuBLAS 12 or 13 (it comes with the CUDA toolkit), or name its file in FUSED_OPTIM_CUBLAS; only Muon needs it.',
+      );
+    if (cuda.nccl === null && cuda.devices.length > 1)
+      note('nccl', `Processes on these GPUs cannot train together: ${cuda.ncclReason}.`, installNccl);
+    return found;
   }
   const tried = failures.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
   const reason = cuda.binary === null ? `no CUDA addon that loads was found (${tried})` : cuda.reason;

@@ -63,7 +63,7 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory<Real>& 
   }
   block.each([&](int thread) {
     if (thread != 0) return;
-    Decision<Real> d{1, -1, -1, 1};
+    Decision<Real> d{Real(args.clip), -1, -1, 1};
     if (args.grad_partials) {
       const Real norm = lane::root(m.sums[0][0]);
       d.norm = float(norm);

@@ -1,64 +1,44 @@
 #include "cublas_library.h"
 
-#include <dlfcn.h>
-
 namespace fo::cuda::cublas {
 namespace {
 
-struct Missing {
-  std::string function;
-};
-
-template <class F>
-void resolve(void* library, const char* name, F* function) {
-  *function = reinterpret_cast<F>(dlsym(library, name));
-  if (!*function) throw Missing{name};
-}
-
 // Empty: it is loaded.
 std::string try_to_load(const std::string& path, Library* library) {
-  void* loaded = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!loaded) {
-    const char* error = dlerror();
-    return error ? error : "dlopen gave no reason";
-  }
-  try {
-    resolve(loaded, "cublasCreate_v2", &library->create);
-    resolve(loaded, "cublasDestroy_v2", &library->destroy);
-    resolve(loaded, "cublasSetStream_v2", &library->set_stream);
-    resolve(loaded, "cublasSetWorkspace_v2", &library->set_workspace);
-    resolve(loaded, "cublasSetMathMode", &library->set_math_mode);
-    resolve(loaded, "cublasGetProperty", &library->get_property);
-    resolve(loaded, "cublasGemmStridedBatchedEx", &library->gemm_strided_batched_ex);
-  } catch (const Missing& missing) {
-    dlclose(loaded);
-    return path + ": it lacks " + missing.function;
+  std::string error;
+  void* const loaded = Symbols::open(path, &error);
+  if (!loaded) return error;
+  Symbols symbols(loaded);
+  symbols.resolve("cublasCreate_v2", &library->create);
+  symbols.resolve("cublasDestroy_v2", &library->destroy);
+  symbols.resolve("cublasSetStream_v2", &library->set_stream);
+  symbols.resolve("cublasSetWorkspace_v2", &library->set_workspace);
+  symbols.resolve("cublasSetMathMode", &library->set_math_mode);
+  symbols.resolve("cublasGetProperty", &library->get_property);
+  symbols.resolve("cublasGemmStridedBatchedEx", &library->gemm_strided_batched_ex);
+  if (!symbols.missing().empty()) {
+    symbols.close();
+    return path + ": it lacks " + symbols.missing();
   }
   int parts[3] = {};
   for (const int part : {kMajorVersion, kMinorVersion, kPatchLevel})
     library->get_property(part, &parts[part]);
   library->version = parts[0] * 10000 + parts[1] * 100 + parts[2];
-  Dl_info info;
-  const bool known = dladdr(reinterpret_cast<void*>(library->create), &info) != 0 && info.dli_fname;
-  library->path = known ? info.dli_fname : path;
+  library->path = Symbols::path_of(reinterpret_cast<void*>(library->create), path);
   return "";
 }
 
 }  // namespace
 
+const Wanted& wanted() {
+  static const Wanted* const where = new Wanted{
+      "FUSED_OPTIM_CUBLAS", {"libcublas.so.13", "libcublas.so.12"}, {"nvidia/cu13/lib", "nvidia/cublas/lib"}};
+  return *where;
+}
+
 bool load(const Environment& environment, Library* library, std::string* reason) {
-  std::vector<std::string> searched;
-  std::string tried;
-  for (const std::string& path : candidates(environment, &searched)) {
-    const std::string error = try_to_load(path, library);
-    if (error.empty()) return true;
-    tried += (tried.empty() ? "" : "; ") + error;
-  }
-  std::string none;
-  for (const std::string& directory : searched) none += (none.empty() ? "" : ", ") + directory;
-  *reason = "no cuBLAS could be loaded (FUSED_OPTIM_CUBLAS names one); tried: " + tried +
-            (none.empty() ? "" : "; there is no libcublas.so.13 or .12 in " + none);
-  return false;
+  const auto attempt = [&](const std::string& path) { return try_to_load(path, library); };
+  return load_first(wanted(), environment, "cuBLAS", attempt, reason);
 }
 
 const char* name_of(Status status) {

@@ -3,9 +3,9 @@
 // where there is one, cublas_check.cpp compares.
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <vector>
+
+#include "library_search.h"
 
 namespace fo::cuda::cublas {
 
@@ -50,12 +50,8 @@ struct Library {
 // What cuBLAS calls a status.
 const char* name_of(Status);
 
-// The value of an environment variable; empty: not set.
-using Environment = std::function<std::string(const char*)>;
-
-// Names and paths to try, in order: $FUSED_OPTIM_CUBLAS alone where it is set; else what the loader finds,
-// toolkits, and the wheels of Python installations. `searched` gets the directories that hold none.
-std::vector<std::string> candidates(const Environment&, std::vector<std::string>* searched);
+// Where it is looked for.
+const Wanted& wanted();
 
 // The first that loads and has all functions. None: returns false, and `reason` lists what was tried.
 bool load(const Environment&, Library*, std::string* reason);

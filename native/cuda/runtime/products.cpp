@@ -1,5 +1,4 @@
 // Products by cuBLAS.
-#include <cstdlib>
 #include <utility>
 
 #include "gpu.h"
@@ -10,11 +9,6 @@ namespace {
 // What NVIDIA recommends for Hopper. A fixed size of our own: cuBLAS chooses algorithms by it, so that
 // results depend neither on the stream nor on what else uses the GPU.
 constexpr size_t kWorkspace = size_t(32) << 20;
-
-std::string from_environment(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value ? value : "";
-}
 
 struct Loaded {
   cublas::Library library;

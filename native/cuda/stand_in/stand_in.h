@@ -11,6 +11,7 @@
 //   FUSED_OPTIM_STAND_IN_MEMORY    bytes each device has (1 GiB)
 //   FUSED_OPTIM_STAND_IN_DEVICES   how many of its two devices there are; 0: no driver
 //   FUSED_OPTIM_STAND_IN_CUBLAS    "off": as if there were none
+//   FUSED_OPTIM_STAND_IN_NCCL      likewise
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -30,9 +31,10 @@ struct Counters {
   uint64_t gemms = 0, captures = 0, graph_launches = 0;
   std::map<std::string, uint64_t> launches;  // asked for, by kernel; what a capture records is not launched
   std::map<std::string, uint64_t> runs;      // executed by now, graphs included
+  std::map<std::string, uint64_t> nccl;      // operations asked for, by function
 
   // These are facts of the moment.
-  size_t bytes_in_use = 0, pinned_bytes_in_use = 0, streams = 0, events = 0, graphs = 0;
+  size_t bytes_in_use = 0, pinned_bytes_in_use = 0, streams = 0, events = 0, graphs = 0, communicators = 0;
 };
 Counters counters();
 void reset_counters();
@@ -40,6 +42,7 @@ void reset_counters();
 // Failures to come, instead of any planned before: "cudaMalloc:3" is the third such call from now; a "+"
 // after the number means all later ones too. Several are separated by commas. Besides calls there are
 // "sticky:N": the N-th kernel that runs faults, and the device with it;
+// "ncclCommGetAsyncError:N": the answer is that another rank has gone;
 // "notready:N": the next N questions whether an event is done are answered with no.
 // Throws std::invalid_argument for anything else.
 void fail(const std::string& plan);

@@ -35,6 +35,8 @@ export const unchecked: readonly (readonly [RegExp, string])[] = [
   [/^apt-get install -y [\w+ -]+$/, 'a tool of the system'],
   [/^cd [\w./-]+$/, 'where the commands below it run'],
   [/^npm start$/, 'test/examples/native-addon.test.ts runs that package'],
+  [/^mpirun -n \d node train\.mjs$/, 'test/distributed/mpi.test.ts runs it'],
+  [/^(torchrun|srun|mpirun) [-\w ]+ node train\.js$/, 'a launcher of ranks, which is not installed here'],
   [/^git clone \S+$/, 'the network'],
 ];
 

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 using Variables = std::map<std::string, std::string>;
 
-cublas::Environment environment(const Variables& variables) {
+fo::cuda::Environment environment(const Variables& variables) {
   return [variables](const char* name) {
     const auto found = variables.find(name);
     return found == variables.end() ? std::string() : found->second;
@@ -60,12 +60,13 @@ SUITE(test_cublas) {
     fs::create_symlink("/bin/sh", scratch.path / "usr/bin/python3");
     const std::string root = scratch.path.string() + "/";
     std::vector<std::string> searched;
-    const auto found = cublas::candidates(environment({{"CUDA_HOME", root + "toolkit"},
-                                                       {"CONDA_PREFIX", root + "conda"},
-                                                       {"VIRTUAL_ENV", root + "venv"},
-                                                       {"PATH", root + "nowhere:" + root + "usr/bin"},
-                                                       {"HOME", root + "home"}}),
-                                          &searched);
+    const auto found = fo::cuda::candidates(cublas::wanted(),
+                                            environment({{"CUDA_HOME", root + "toolkit"},
+                                                         {"CONDA_PREFIX", root + "conda"},
+                                                         {"VIRTUAL_ENV", root + "venv"},
+                                                         {"PATH", root + "nowhere:" + root + "usr/bin"},
+                                                         {"HOME", root + "home"}}),
+                                            &searched);
     EXPECT(found[0] == "libcublas.so.13" && found[1] == "libcublas.so.12", "%s", found[0].c_str());
     size_t before = 1;
     for (const std::string& file : {toolkit, conda, venv, system, user}) {

@@ -1,16 +1,13 @@
-// Where cuBLAS may lie.
+#include "library_search.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
 
-#include "cublas_library.h"
-
-namespace fo::cuda::cublas {
+namespace fo::cuda {
 namespace {
 
 namespace fs = std::filesystem;
-
-const char* const kNames[] = {"libcublas.so.13", "libcublas.so.12"};
 
 // Entries of a directory whose names begin so, the last in order first; none where it cannot be read.
 std::vector<fs::path> entries(const fs::path& directory, const std::string& prefix) {
@@ -30,16 +27,15 @@ void add_toolkits(const Environment& environment, std::vector<fs::path>* directo
   for (const fs::path& root : entries("/usr/local", "cuda")) directories->push_back(root / "lib64");
 }
 
-// The directories that NVIDIA's wheels put cuBLAS into, of the packages in <prefix>/lib/python3.x.
-void add_wheels(const fs::path& prefix, std::vector<fs::path>* directories) {
+// The directories that NVIDIA's wheels put it into, of the packages in <prefix>/lib/python3.x.
+void add_wheels(const Wanted& wanted, const fs::path& prefix, std::vector<fs::path>* directories) {
   for (const char* lib : {"lib", "lib64"})
     for (const fs::path& python : entries(prefix / lib, "python3"))
       for (const char* packages : {"site-packages", "dist-packages"})
-        for (const char* wheel : {"nvidia/cu13/lib", "nvidia/cublas/lib"})
-          directories->push_back(python / packages / wheel);
+        for (const std::string& wheel : wanted.wheels) directories->push_back(python / packages / wheel);
 }
 
-void add_pythons(const Environment& environment, std::vector<fs::path>* directories) {
+void add_pythons(const Wanted& wanted, const Environment& environment, std::vector<fs::path>* directories) {
   std::vector<fs::path> prefixes;
   for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
     const std::string prefix = environment(variable);
@@ -61,18 +57,19 @@ void add_pythons(const Environment& environment, std::vector<fs::path>* director
   prefixes.push_back("/usr/local");
   const std::string home = environment("HOME");
   if (!home.empty()) prefixes.push_back(fs::path(home) / ".local");
-  for (const fs::path& prefix : prefixes) add_wheels(prefix, directories);
+  for (const fs::path& prefix : prefixes) add_wheels(wanted, prefix, directories);
 }
 
 }  // namespace
 
-std::vector<std::string> candidates(const Environment& environment, std::vector<std::string>* searched) {
-  const std::string chosen = environment("FUSED_OPTIM_CUBLAS");
+std::vector<std::string> candidates(const Wanted& wanted, const Environment& environment,
+                                    std::vector<std::string>* searched) {
+  const std::string chosen = environment(wanted.variable);
   if (!chosen.empty()) return {chosen};
-  std::vector<std::string> all(std::begin(kNames), std::end(kNames));
+  std::vector<std::string> all = wanted.names;
   std::vector<fs::path> directories;
   add_toolkits(environment, &directories);
-  add_pythons(environment, &directories);
+  add_pythons(wanted, environment, &directories);
   std::vector<fs::path> seen;
   for (const fs::path& directory : directories) {
     std::error_code error;
@@ -81,7 +78,7 @@ std::vector<std::string> candidates(const Environment& environment, std::vector<
     if (std::find(seen.begin(), seen.end(), real) != seen.end()) continue;
     seen.push_back(real);
     bool any = false;
-    for (const char* name : kNames) {
+    for (const std::string& name : wanted.names) {
       if (!fs::exists(directory / name, error)) continue;
       all.push_back((directory / name).string());
       any = true;
@@ -91,4 +88,4 @@ std::vector<std::string> candidates(const Environment& environment, std::vector<
   return all;
 }
 
-}  // namespace fo::cuda::cublas
+}  // namespace fo::cuda
