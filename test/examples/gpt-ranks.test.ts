@@ -87,7 +87,7 @@ if (why) process.stderr.write(`Not tested: the GPT example on ranks of mpirun ($
       `Stopped after step ${step}; the checkpoint is saved`,
     ]);
     expect(step).toBeGreaterThan(2);
-    expect(Object.keys(optimizerState.state)).toEqual(Object.keys(weights));
+    expect(Object.keys(optimizerState.state).sort()).toEqual(Object.keys(weights).sort());
 
     const end = step + 2;
     const whole = ranks(...from, '--steps', `${end}`, '--out', out('whole'));
