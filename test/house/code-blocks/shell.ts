@@ -19,6 +19,7 @@ const definitions: Readonly<Record<string, readonly string[]>> = {
   'demo:tfjs': ['examples/tfjs-mnist-like/options.ts'],
   bench: ['bench/options.ts'],
   'bench:tfjs': ['bench/tfjs.ts'],
+  'bench:sharded': ['bench/sharded.ts'],
   'bench:gpu': ['bench/gpu/options.ts'],
   'test:gpu': ['scripts/test-gpu.js'],
   'pack:gpu': ['scripts/pack-gpu.js'],
