@@ -26,7 +26,7 @@ test('logistic-regression learns', () => {
   `distributed learns the same on every rank of %i${noMpi && ` (skipped: ${noMpi})`}`,
   (size) => {
     const file = path.join('examples', 'distributed', 'main.ts');
-    const { status, output } = runRanks(size, ['-r', 'ts-node/register/transpile-only', file], root, 110);
+    const { status, output } = runRanks(size, ['-r', 'ts-node/register/transpile-only', file], root, {}, 110);
     expect({ status, output }).toMatchObject({ status: 0 });
     const losses = [...output.matchAll(/^step \d+: loss (\d\.\d+)\r?$/gm)].map(([, loss]) => Number(loss));
     expect(losses).toHaveLength(4);
