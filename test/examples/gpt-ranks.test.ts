@@ -70,7 +70,8 @@ const why = noMpi || (runtimeInstalled() ? '' : 'onnxruntime-node is not install
 if (why) process.stderr.write(`Not tested: the GPT example on ranks of mpirun (${why}).\n`);
 
 (why ? describe.skip : describe)(`the demo on two ranks${why && ` (skipped: ${why})`}`, () => {
-  const run = (name: string, body: () => void | Promise<void>): void => test(name, async () => body(), 300_000);
+  const run = (name: string, body: () => void | Promise<void>): void =>
+    test(name, async () => body(), 300_000);
 
   run('a signal to one rank ends all after the same step, and they go on to the same bits', async () => {
     const alone = spawnSync(
