@@ -77,15 +77,19 @@ export function readCorpus(): Corpus {
   return { files: names.length, ...split(tokens), unigramEntropy: unigramEntropy(tokens) };
 }
 
-/** The batch of one training step: random windows that depend on the seed and the step alone. */
+/** Steps of a rank before the next rank's random numbers begin. */
+const STEPS_OF_A_RANK = 2 ** 22;
+
+/** The batch of one training step: random windows that depend on the seed, the step and the rank alone. */
 export function trainingBatch(
   text: Uint8Array,
   rows: number,
   context: number,
   seed: number,
   step: number,
+  rank = 0,
 ): Batch {
-  const random = new Random(seed, step);
+  const random = new Random(seed, step + rank * STEPS_OF_A_RANK);
   const starts = Array.from({ length: rows }, () => random.below(text.length - context));
   return windows(text, starts, context);
 }

@@ -34,11 +34,11 @@ export class Model {
   readonly #training: OrtParameters<OrtTensor>;
 
   /** Loads both graphs and gives the weights their first values, which depend on the seed alone. */
-  static async load(seed: number): Promise<Model> {
+  static async load(seed: number, threads = backends().cpu.threads): Promise<Model> {
     const ort = loadRuntime();
     const options = {
       executionProviders: ['cpu'],
-      intraOpNumThreads: backends().cpu.threads,
+      intraOpNumThreads: threads,
       // Idle threads of the runtime would otherwise keep the cores busy while the optimizer steps.
       extra: { session: { intra_op: { allow_spinning: '0' } } },
       logSeverityLevel: 3,

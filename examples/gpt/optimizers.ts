@@ -43,6 +43,9 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
 export type StateDType = fused.StateDType;
 export const STATE_DTYPES: readonly StateDType[] = ['float32', 'bfloat16', '8bit'];
 
+/** Any optimizer of the library, a Lookahead around one, or one that is divided among ranks. */
+export type Trainer = AnyOptimizer | fused.Sharded;
+
 /** Any optimizer of the library, or a Lookahead around one; all have a learning rate. */
 export type AnyOptimizer = fused.Optimizer<{ lr?: number }> | fused.Lookahead<{ lr?: number }>;
 
@@ -93,8 +96,7 @@ export function createOptimizer(
 }
 
 /** Each group's rate, as it is now, becomes the peak of the schedule: Muon's matrices have another than its AdamW. */
-export function followSchedule(optimizer: AnyOptimizer, horizon: number): void {
-  optimizer.paramGroups.forEach(({ lr: peak }, group) =>
-    optimizer.schedule({ lr: learningRate(peak, horizon) }, { group }),
-  );
+export function followSchedule(optimizer: Trainer, horizon: number): void {
+  const groups = optimizer.paramGroups as AnyOptimizer['paramGroups'];
+  groups.forEach(({ lr: peak }, group) => optimizer.schedule({ lr: learningRate(peak, horizon) }, { group }));
 }

@@ -19,6 +19,10 @@ export interface Options {
   /** Not given: float32, or the checkpoint's. */
   stateDtype: StateDType | undefined;
   out: string;
+  /** Train together with the other processes that mpirun has started. */
+  dataParallel: boolean;
+  /** What becomes of gradients then, as in ShardedOptions. */
+  stage: 1 | 2;
   /** The checkpoint to go on from. */
   resume: string | undefined;
   json: boolean;
@@ -47,6 +51,8 @@ const SPEC = {
   'state-dtype': { type: 'string' },
   out: { type: 'string' },
   resume: { type: 'string' },
+  'data-parallel': { type: 'boolean' },
+  stage: { type: 'string' },
   json: { type: 'boolean' },
   compare: { type: 'boolean' },
   sweep: { type: 'boolean' },
@@ -71,6 +77,8 @@ export function helpText(): string {
   --seed N          of the first weights, the batches and the sample (default ${DEFAULTS.seed})
   --state-dtype T   what the optimizer keeps its state in: ${STATE_DTYPES.join(', ')} (default float32)
   --out DIR         where the checkpoint and the charts go (default examples/gpt/out)
+  --data-parallel   train together with the other processes of: mpirun -n 2 node scripts/demo.js --data-parallel
+  --stage S         then every rank gets all gradients (1), or those of what it updates (2) (default 1)
   --compare         train with AdamW and with Muon, and compare the steps and seconds to the same loss
   --sweep           try the learning rates that --compare uses, and write examples/gpt/sweep.json (takes an hour)
   --json            no progress bar; the last line of the output is one JSON object
@@ -127,19 +135,25 @@ function parse(
 /** Comparisons choose their optimizers and rates themselves, and begin with step 1. */
 function checkTogether(values: Readonly<Record<string, unknown>>): void {
   const excluded = {
-    compare: ['optimizer', 'lr', 'horizon', 'state-dtype', 'resume', 'sweep'],
-    sweep: ['lr', 'horizon', 'state-dtype', 'resume', 'out', 'json'],
+    compare: ['optimizer', 'lr', 'horizon', 'state-dtype', 'resume', 'sweep', 'data-parallel'],
+    sweep: ['lr', 'horizon', 'state-dtype', 'resume', 'out', 'json', 'data-parallel'],
   };
   for (const [mode, others] of Object.entries(excluded)) {
     const other = values[mode] === true && others.find((name) => values[name] !== undefined);
     if (other) throw new UsageError(`Expected --${mode} to be without --${other}; --help lists the options.`);
+  }
+  if (values.stage !== undefined && values['data-parallel'] !== true) {
+    throw new UsageError('Expected --stage to be with --data-parallel; --help lists the options.');
+  }
+  if (!['1', '2', undefined].includes(values.stage as string | undefined)) {
+    throw new UsageError(`Expected --stage to be 1 or 2 but received "${String(values.stage)}".`);
   }
 }
 
 /** The options, or undefined when only the help text was asked for. */
 export function parseOptions(argv: readonly string[]): Options | undefined {
   const values = parse(argv) as { [name: string]: string | undefined } & {
-    [name in 'compare' | 'help' | 'json' | 'sweep']?: boolean;
+    [name in 'compare' | 'data-parallel' | 'help' | 'json' | 'sweep']?: boolean;
   };
   if (values.help) return undefined;
   const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
@@ -176,6 +190,8 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
     ),
     stateDtype,
     out,
+    dataParallel: values['data-parallel'] ?? false,
+    stage: values.stage === '2' ? 2 : 1,
     resume:
       values.resume === undefined
         ? undefined

@@ -25,7 +25,14 @@ export async function report(
   screen: Screen,
   timing: Timing,
 ): Promise<void> {
-  const { model, settings, trainLoss } = run;
+  const { model, settings, trainLoss, ranks } = run;
+  // All ranks take part in these; the rest is the first one's.
+  const checksums = await ranks.checksums(model.weights.map(({ data }) => data));
+  const stateBytes = await ranks.numbers(run.optimizer.stateBytes());
+  const other = checksums.findIndex((checksum) => checksum !== checksums[0]);
+  if (other >= 0)
+    throw new Error(`Expected all ranks to end with the same weights but those of rank ${other} differ.`);
+  if (!ranks.isFirst) return;
   const step = trainLoss.length;
   const { unigramEntropy } = corpus;
   const trainLossNow = mean(trainLoss.slice(-RECENT));
@@ -42,7 +49,13 @@ export async function report(
       optimizer: settings.optimizer,
       steps: step,
       parameters: model.parameters,
-      stateBytes: run.optimizer.stateBytes(),
+      stateBytes: stateBytes[0],
+      ...(options.dataParallel && {
+        ranks: ranks.size,
+        stage: options.stage,
+        stateBytesOfRanks: stateBytes,
+        weightsOfRanks: checksums,
+      }),
       trainLoss: trainLossNow,
       valLoss,
       unigramEntropy,
@@ -59,11 +72,14 @@ export async function report(
       : `${timing.steps} steps in ${timing.total.toFixed(0)} s: ` +
         `${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s, ` +
         `${settings.optimizer} took ${(100 * optimizerShare).toFixed(1)} % of the time.`;
-  const megabytes = (run.optimizer.stateBytes() / 2 ** 20).toFixed(1);
+  const megabytes = stateBytes.map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(' + ');
+  const agreed = options.dataParallel
+    ? `\nThe weights of all ${ranks.size} ranks have the SHA-256 ${checksums[0]!.slice(0, 16)}….`
+    : '';
   screen.line(`
 Step ${step}: training loss ${trainLossNow.toFixed(3)}, validation loss ${valLoss.toFixed(3)}, \
 unigram entropy ${unigramEntropy.toFixed(3)} nats per character.
-${speedLine} Its state takes ${megabytes} MiB.
+${speedLine} Its state takes ${megabytes} MiB.${agreed}
 
 The model writes:
 

@@ -1,14 +1,22 @@
 /** A training run as data: how it begins, afresh or from a checkpoint, and how it is saved. */
+import { backends, Muon, Sharded } from 'fused-optim';
 import { readCheckpoint, restoreWeights, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { trainingBatch } from './data';
-import { Model } from './model';
+import { Model, type Weight } from './model';
 import { DEFAULT_STEPS, DEFAULTS, UsageError, type Options } from './options';
-import { createOptimizer, followSchedule, type AnyOptimizer } from './optimizers';
+import { createOptimizer, followSchedule, type AnyOptimizer, type Trainer } from './optimizers';
+import { Ranks } from './ranks';
 
 /** A run between two steps: all of it goes into a checkpoint. */
 export interface Run {
   model: Model;
-  optimizer: AnyOptimizer;
+  optimizer: Trainer;
+  /** Where Muon sends what, as a table. */
+  routing: string | undefined;
+  /** Who trains. */
+  ranks: Ranks;
+  /** Threads of this process. */
+  threads: number;
   /** Where to stop. */
   steps: number;
   settings: Pick<Checkpoint, 'optimizer' | 'lr' | 'seed' | 'horizon' | 'stateDtype'>;
@@ -54,56 +62,86 @@ function settle(options: Options, saved: Checkpoint | undefined): Pick<Run, 'ste
 }
 
 /** The run that the options ask for, before its next step. */
-export async function begin(options: Options): Promise<Run> {
+export async function begin(options: Options, ranks = Ranks.alone()): Promise<Run> {
   const saved = options.resume === undefined ? undefined : readCheckpoint(options.resume);
   const { settings, steps } = settle(options, saved);
-  const model = await Model.load(settings.seed);
+  const threads = ranks.share(backends().cpu.threads);
+  const model = await Model.load(settings.seed, threads);
   const { lr, stateDtype } = settings;
-  const optimizer = createOptimizer(settings.optimizer, model.weights, {
-    ...(lr !== undefined && { lr }),
-    ...(stateDtype && { options: { stateDtype } }),
-  });
+  const make = (weights: readonly Weight[]): AnyOptimizer =>
+    createOptimizer(settings.optimizer, weights, {
+      ...(lr !== undefined && { lr }),
+      options: { threads, ...(stateDtype && { stateDtype }) },
+    });
+  let routing: string | undefined;
+  const watched = (weights: readonly Weight[]): AnyOptimizer => {
+    const made = make(weights);
+    // Of the whole weights, which come first; a rank's parts would be a part of the table.
+    if (made instanceof Muon) routing ??= made.routing().toString();
+    return made;
+  };
+  const { comm } = ranks;
+  const optimizer = comm
+    ? new Sharded(comm, (params) => watched(params as readonly Weight[]), {
+        params: model.weights,
+        stage: options.stage,
+      })
+    : watched(model.weights);
   followSchedule(optimizer, settings.horizon);
   if (saved) {
     restoreWeights(model.weights, saved.weights, options.resume ?? '');
-    optimizer.loadStateDict(saved.optimizerState);
+    await optimizer.loadStateDict(saved.optimizerState);
   }
   const { trainLoss = [], validation = [] } = saved ?? {};
-  return { model, optimizer, steps, settings, trainLoss, validation };
+  return { model, optimizer, routing, ranks, threads, steps, settings, trainLoss, validation };
 }
 
-/** One step; returns the seconds that the optimizer took of it. */
+/** One step of all ranks; returns the seconds that the optimizer took of it, the exchange with other ranks included. */
 export async function advance(
-  { model, optimizer, trainLoss }: Pick<Run, 'model' | 'optimizer' | 'trainLoss'>,
+  {
+    model,
+    optimizer,
+    trainLoss,
+    ranks = Ranks.alone(),
+  }: Pick<Run, 'model' | 'optimizer' | 'trainLoss'> & Partial<Pick<Run, 'ranks'>>,
   seed: number,
   text: Uint8Array,
 ): Promise<number> {
   const step = trainLoss.length;
-  const loss = await model.step(trainingBatch(text, model.batch, model.context, seed, step));
+  const own = await model.step(trainingBatch(text, model.batch, model.context, seed, step, ranks.rank));
+  const loss = await ranks.mean(own);
   if (!Number.isFinite(loss))
     throw new Error(`The loss became ${loss} at step ${step + 1}; try a smaller --lr.`);
   const start = performance.now();
-  optimizer.step();
+  if (optimizer instanceof Sharded) await optimizer.step();
+  else optimizer.step();
   trainLoss.push(loss);
   return (performance.now() - start) / 1000;
 }
 
-export function save(run: Run, file: string): void {
+/** Every rank calls it, and the first one writes what all of them know: the file is that of a process alone. */
+export async function save(run: Run, file: string): Promise<void> {
+  const optimizerState = await run.optimizer.stateDict();
+  if (!run.ranks.isFirst) return;
   const weights = run.model.weights.map(({ name, shape, data }) => [name, { shape, data }] as const);
   saveCheckpoint(file, {
     ...run.settings,
     step: run.trainLoss.length,
     weights: Object.fromEntries(weights),
-    optimizerState: run.optimizer.stateDict(),
+    optimizerState,
     trainLoss: run.trainLoss,
     validation: run.validation,
   });
 }
 
-export function speed({ model }: Run, timing: Timing): { tokensPerSecond: number; optimizerShare: number } {
+/** Tokens of all ranks. */
+export function speed(
+  { model, ranks }: Run,
+  timing: Timing,
+): { tokensPerSecond: number; optimizerShare: number } {
   if (timing.steps === 0) return { tokensPerSecond: 0, optimizerShare: 0 };
   return {
-    tokensPerSecond: (timing.steps * model.batch * model.context) / timing.total,
+    tokensPerSecond: (timing.steps * model.batch * model.context * ranks.size) / timing.total,
     optimizerShare: timing.optimizer / timing.total,
   };
 }

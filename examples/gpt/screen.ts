@@ -28,12 +28,16 @@ export class Screen {
   readonly #log: (line: string) => void;
   #lastLine = performance.now();
 
-  /** With `json`, standard output belongs to the result, and lines go to standard error. */
-  constructor(options: { optimizer: string; steps: number; json: boolean }) {
+  /**
+   * With `json`, standard output belongs to the result, and lines go to standard error. `silent`: a rank that leaves
+   * all words to the first. `plain`: lines and no bar, since mpirun gives its ranks a terminal where it has none itself.
+   */
+  constructor(options: { optimizer: string; steps: number; json: boolean; silent: boolean; plain: boolean }) {
     this.#steps = options.steps;
     this.#optimizer = options.optimizer;
-    this.#log = (line) => (options.json ? process.stderr : process.stdout).write(`${line}\n`);
-    if (!options.json && process.stdout.isTTY) {
+    const stream = options.json ? process.stderr : process.stdout;
+    this.#log = options.silent ? () => undefined : (line) => stream.write(`${line}\n`);
+    if (!options.silent && !options.plain && !options.json && process.stdout.isTTY) {
       this.#bar = new SingleBar({
         stream: process.stdout,
         format: '{bar} {value}/{total} | {details} | {eta_formatted}',

@@ -3,11 +3,12 @@
  * Run by scripts/demo.js (`npm run demo`), or `node -r ts-node/register/transpile-only examples/gpt/train.ts`.
  */
 import path from 'node:path';
-import { backends, Muon } from 'fused-optim';
+import { backends } from 'fused-optim';
 import { CHECKPOINT_FILE } from './checkpoint';
 import { compare } from './compare';
 import { readCorpus, type Corpus } from './data';
 import { helpText, parseOptions, UsageError, type Options } from './options';
+import { Ranks } from './ranks';
 import { report, resumeHint } from './report';
 import { advance, begin, mean, save, speed, type Run, type Timing } from './run';
 import { validate } from './sample';
@@ -17,7 +18,7 @@ import { runSweep } from './tune';
 const SAVE_EVERY = 250;
 const VALIDATE_EVERY = 100;
 
-/** Trains up to the last step; false when a signal stopped it. Either way the checkpoint is saved. */
+/** Trains up to the last step; false when a signal stopped it, on any rank. Either way the checkpoint is saved. */
 async function train(
   run: Run,
   corpus: Corpus,
@@ -25,22 +26,20 @@ async function train(
   screen: Screen,
   timing: Timing,
 ): Promise<boolean> {
-  const { model, trainLoss, validation } = run;
+  const { model, trainLoss, validation, ranks } = run;
   const checkpoint = path.join(options.out, CHECKPOINT_FILE);
-  let stopped = false;
-  const stop = (): void => void (stopped = true);
-  process.once('SIGINT', stop).once('SIGTERM', stop);
+  ranks.listen();
   screen.start(trainLoss.length);
   try {
-    while (trainLoss.length < run.steps && !stopped) {
+    while (trainLoss.length < run.steps && !ranks.stopped) {
       const start = performance.now();
       timing.optimizer += await advance(run, run.settings.seed, corpus.train);
       timing.total += (performance.now() - start) / 1000;
       timing.steps++;
       const step = trainLoss.length;
       const score = step % VALIDATE_EVERY === 0;
-      if (score) validation.push({ step, loss: await validate(model, corpus) });
-      if (step % SAVE_EVERY === 0) save(run, checkpoint);
+      if (score && ranks.isFirst) validation.push({ step, loss: await validate(model, corpus) });
+      if (step % SAVE_EVERY === 0) await save(run, checkpoint);
       screen.update(
         {
           step,
@@ -51,27 +50,28 @@ async function train(
         score,
       );
     }
-    save(run, checkpoint);
+    await save(run, checkpoint);
   } finally {
     screen.stop();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    ranks.ignore();
   }
-  return !stopped;
+  return !ranks.stopped;
 }
 
-async function run(options: Options): Promise<number> {
-  const state = await begin(options);
-  const { model, settings } = state;
+async function run(options: Options, ranks: Ranks): Promise<number> {
+  const state = await begin(options, ranks);
+  const { model, settings, threads } = state;
   const corpus = readCorpus();
-  const screen = new Screen({ optimizer: settings.optimizer, steps: state.steps, json: options.json });
-  const { isa, threads } = backends().cpu;
+  const { optimizer } = settings;
+  const { json, dataParallel: plain } = options;
+  const screen = new Screen({ optimizer, steps: state.steps, json, silent: !ranks.isFirst, plain });
+  const { isa } = backends().cpu;
   const count = (value: number): string => value.toLocaleString('en');
   screen.line(`Text: ${count(corpus.train.length)} characters to learn, ${count(corpus.validation.length)} held out, \
 from ${corpus.files} files; unigram entropy ${corpus.unigramEntropy.toFixed(3)} nats per character.
-Model: ${count(model.parameters)} parameters in ${model.weights.length} tensors; ${settings.optimizer} \
-on ${isa}, ${threads} threads.`);
-  if (state.optimizer instanceof Muon)
-    screen.line(`Where Muon sends what:\n${state.optimizer.routing().toString()}`);
+Model: ${count(model.parameters)} parameters in ${model.weights.length} tensors; ${optimizer} \
+on ${isa}, ${count(threads)} thread${threads === 1 ? '' : 's'}${options.dataParallel ? ` of each of ${ranks.size} ranks` : ''}.`);
+  if (state.routing !== undefined) screen.line(`Where Muon sends what:\n${state.routing}`);
   const timing = { steps: 0, total: 0, optimizer: 0 };
   try {
     const first = state.trainLoss.length;
@@ -92,21 +92,29 @@ on ${isa}, ${threads} threads.`);
 
 /**
  * The whole program; resolves to the exit code. `prepare` is called once the command line has been understood and
- * before anything else, with the options.
+ * before anything else, with the options; of several ranks by the first, and the others wait for it.
  */
 export async function main(argv: readonly string[], prepare?: (options: Options) => void): Promise<number> {
+  let ranks = Ranks.alone();
   try {
+    // Before the options are read: of a mistake in them the first rank alone speaks.
+    if (argv.includes('--data-parallel') && !argv.includes('--help')) ranks = Ranks.join();
     const options = parseOptions(argv);
     if (!options) {
       process.stdout.write(`${helpText()}\n`);
       return 0;
     }
-    prepare?.(options);
+    if (ranks.isFirst) prepare?.(options);
+    await ranks.barrier();
     if (options.compare) return await compare(options);
     if (options.sweep) return await runSweep(options);
-    return await run(options);
+    const code = await run(options, ranks);
+    // The first rank still has to save and to report.
+    await ranks.barrier();
+    await ranks.close();
+    return code;
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    await ranks.complain(error instanceof Error ? error.message : String(error));
     return error instanceof UsageError ? 2 : 1;
   }
 }

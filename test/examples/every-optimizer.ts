@@ -32,7 +32,7 @@ async function resumes(optimizer: string): Promise<boolean> {
     const resume = from === undefined ? [] : ['--resume', from];
     const run = await begin(parseOptions(['--optimizer', optimizer, '--horizon', '20', ...resume])!);
     while (run.trainLoss.length < to) await advance(run, run.settings.seed, text);
-    save(run, file);
+    await save(run, file);
     run.optimizer.dispose();
     await run.model.release();
   };

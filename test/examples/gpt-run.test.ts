@@ -36,6 +36,12 @@ describe('command line', () => {
     ],
     [['--lr=-1'], 'Expected --lr to be a positive number but received "-1".'],
     [['--compare', '--lr', '1'], 'Expected --compare to be without --lr; --help lists the options.'],
+    [['--stage', '2'], 'Expected --stage to be with --data-parallel; --help lists the options.'],
+    [
+      ['--data-parallel'],
+      'Expected --data-parallel in processes that mpirun has started; start them so: ' +
+        'mpirun -n 2 node scripts/demo.js --data-parallel',
+    ],
     [['200'], 'Unexpected argument "200"; options look like this: npm run demo -- --steps 200'],
   ])('%j is refused in one sentence', (args, message) => {
     expect(demo(...args)).toEqual(expect.objectContaining({ status: 2, stdout: '', stderr: `${message}\n` }));
@@ -59,6 +65,8 @@ describe('command line', () => {
       'seed',
       'out',
       'compare',
+      'data-parallel',
+      'stage',
       'json',
     ]) {
       expect(stdout).toContain(`--${option}`);

@@ -191,6 +191,9 @@ describe('data', () => {
     expect([...targets]).toEqual([...tokens].map((token) => token + 1n));
     expect(data.trainingBatch(text, 4, 8, 1, 5)).toEqual({ tokens, targets });
     expect(data.trainingBatch(text, 4, 8, 1, 6)).not.toEqual({ tokens, targets });
+    expect(data.trainingBatch(text, 4, 8, 1, 5, 0)).toEqual({ tokens, targets });
+    expect(data.trainingBatch(text, 4, 8, 1, 5, 1)).not.toEqual({ tokens, targets });
+    expect(data.trainingBatch(text, 4, 8, 1, 5, 1)).toEqual(data.trainingBatch(text, 4, 8, 1, 5, 1));
     const held = [...data.validationBatches(text, 3, 2, 8)];
     expect(held).toHaveLength(3);
     expect(held[0]?.tokens[0]).toBe(0n);

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { backends } from 'fused-optim';
 import { noCuda } from '../helpers/cuda';
+import { noMpi, runRanks } from '../helpers/mpi';
 import { root, runNode } from '../house/scratch';
 
 const example = (name: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) =>
@@ -20,6 +21,25 @@ test('logistic-regression learns', () => {
   const share = Number(/^([\d.]+) % of 500 points are right$/m.exec(output)?.[1]);
   expect(share).toBeGreaterThan(95);
 }, 60_000);
+
+(noMpi ? test.skip : test).each([1, 2, 3])(
+  `distributed learns the same on every rank of %i${noMpi && ` (skipped: ${noMpi})`}`,
+  (size) => {
+    const file = path.join('examples', 'distributed', 'main.ts');
+    const { status, output } = runRanks(size, ['-r', 'ts-node/register/transpile-only', file], root, {}, 110);
+    expect({ status, output }).toMatchObject({ status: 0 });
+    const losses = [...output.matchAll(/^step \d+: loss (\d\.\d+)\r?$/gm)].map(([, loss]) => Number(loss));
+    expect(losses).toHaveLength(4);
+    expect(losses).toEqual([...losses].sort((a, b) => b - a));
+    expect(Number(/^([\d.]+) % of 600 points are right/m.exec(output)?.[1])).toBeGreaterThan(95);
+    const ranks = [...output.matchAll(/^rank \d of \d: (.*); (\d+) bytes of state/gm)];
+    expect(ranks).toHaveLength(size);
+    expect(new Set(ranks.map(([, weights]) => weights)).size).toBe(1);
+    expect(ranks.reduce((sum, [, , bytes]) => sum + Number(bytes), 0)).toBe(2 * 4 * 4);
+  },
+  120_000,
+);
+if (noMpi) process.stderr.write(`Not tested: the example distributed (${noMpi}).\n`);
 
 test('cuda-step says why it is skipped where there is no GPU', () => {
   const { status, output } = example('cuda-step', ['5'], { FUSED_OPTIM_CUDA_ADDON: '/nowhere.node' });

@@ -164,6 +164,8 @@ describe('shell', () => {
     ['npx fused-optim bench --fast', '"fused-optim" has no option --fast'],
     ['FUSED_OPTIM_SPEED=9 npm test', 'no variable FUSED_OPTIM_SPEED is documented'],
     ['npm install left-pad', 'no package "left-pad" is known here'],
+    ['mpirun -n 2 node examples/none.ts', 'there is no file examples/none.ts'],
+    ['mpirun -n 2 node scripts/demo.js --ranks', '"demo" has no option --ranks'],
     ['node examples/none.ts', 'there is no file examples/none.ts'],
     ['rm -rf build', '"rm" is no program that can be checked'],
   ])('"%s" is noticed', (command, problem) => expect(problemOf(command)).toBe(problem));

@@ -12,6 +12,16 @@ const given: Readonly<Record<string, string>> = {
   params: `const params = [tensor('h.0.mlp.weight', 8, 4), tensor('h.0.mlp.bias', 8)];`,
   model: `const model = { parameters: () => [tensor('h.0.mlp.weight', 8, 4), tensor('h.0.mlp.bias', 8)] };`,
   optimizer: 'const optimizer = new AdamW(parameters);',
+  // The rank of a job of one: what the others would send is what it has.
+  comm: `const still = (): Promise<void> => Promise.resolve();
+  const take = (send: unknown, receive: unknown): Promise<void> => {
+    (receive as Float32Array).set(send as Float32Array);
+    return still();
+  };
+  const comm: ConstructorParameters<typeof Sharded>[0] = {
+    engine: 'none', rank: 0, size: 1,
+    allReduce: still, reduceScatter: take, allGather: take, broadcast: still, barrier: still, close: still,
+  };`,
   n: 'const n = 64;',
   validationLoss: 'const validationLoss = 1;',
   evaluate: 'const evaluate = (_: unknown): number => 0;',

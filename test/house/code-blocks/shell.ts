@@ -19,6 +19,7 @@ const definitions: Readonly<Record<string, readonly string[]>> = {
   'demo:tfjs': ['examples/tfjs-mnist-like/options.ts'],
   bench: ['bench/options.ts'],
   'bench:tfjs': ['bench/tfjs.ts'],
+  'bench:sharded': ['bench/sharded.ts'],
   'bench:gpu': ['bench/gpu/options.ts'],
   'test:gpu': ['scripts/test-gpu.js'],
   'pack:gpu': ['scripts/pack-gpu.js'],
@@ -94,6 +95,14 @@ function npm([verb, ...rest]: readonly string[]): string | undefined {
 const exists = (file: string | undefined): string | undefined =>
   file !== undefined && fs.existsSync(path.join(root, file)) ? undefined : `there is no file ${file}`;
 
+/** The program that a launcher starts, with options of its own before it. */
+function ranks(command: string, rest: readonly string[]): string | undefined {
+  const at = rest.indexOf('node');
+  if (at < 0) return `"${command}" starts no program that can be checked`;
+  if (rest[at + 1] === 'scripts/demo.js') return options('demo', rest.slice(at + 2));
+  return problemOf(rest.slice(at).join(' '));
+}
+
 /** What is wrong with a command; undefined where nothing is. */
 export function problemOf(command: string): string | undefined {
   if (unchecked.some(([pattern]) => pattern.test(command))) return undefined;
@@ -105,6 +114,7 @@ export function problemOf(command: string): string | undefined {
     if (unchecked.some(([pattern]) => pattern.test(words.join(' ')))) return undefined;
   }
   const [program, ...rest] = words;
+  if (program === 'mpirun') return ranks(command, rest);
   if (program === 'npm') return npm(rest);
   if (program === 'npx' && rest[0] === 'fused-optim') return cli(rest.slice(1));
   if (program === 'npx' && rest[0] === 'jest') return exists(rest[1]);
