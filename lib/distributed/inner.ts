@@ -1,7 +1,21 @@
+import { CudaPlacement } from '../cuda/placement';
+import { defaultStream, type CudaStream } from '../cuda/stream';
 import { Lookahead } from '../lookahead';
 import { Optimizer } from '../optimizer';
 import type { Parameter } from '../parameter';
 import { expectedType } from '../validate';
+import type { Communicator } from './communicator';
+
+/** Copies are made in the stream that `cuda` uses: what comes before and after them has to be in it too. */
+export function checkStreams(comm: Communicator, { placement }: Optimizer): void {
+  if (!(placement instanceof CudaPlacement)) return;
+  const usual = defaultStream(placement.device);
+  const { stream = usual } = comm as { readonly stream?: CudaStream };
+  const other =
+    placement.stream !== usual ? 'an optimizer' : stream !== usual ? 'the communicator' : undefined;
+  if (other === undefined) return;
+  throw new TypeError(`Expected stream of ${other} in Sharded to be left out but received one.`);
+}
 
 /** The optimizer that a function made of parameters, alone or in a Lookahead; throws when it is not of all of them. */
 export function innerOf(made: unknown, params: readonly Parameter[], what: string): Optimizer {

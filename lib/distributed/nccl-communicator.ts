@@ -42,6 +42,11 @@ export class NcclCommunicator implements Communicator {
     this.size = init.size;
   }
 
+  /** What a collective comes after. */
+  get stream(): CudaStream {
+    return this.#init.stream;
+  }
+
   /** The first exchange, over NCCL: it connects all ranks, and compares what they are. */
   connect(version: number): Promise<void> {
     const facts = { op: Number(this.#init.checks), length: version };

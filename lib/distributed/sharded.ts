@@ -13,7 +13,7 @@ import { checkPath } from '../checkpoint/files';
 import type { StateDict } from '../state-dict';
 import { agree, hashOf, hashOfText } from './agreement';
 import type { Communicator } from './communicator';
-import { innerOf } from './inner';
+import { checkStreams, innerOf } from './inner';
 import { defaultBucketBytes } from './partition';
 import { cutDict, isIndex, readShards, together, writeShards } from './shard-files';
 import { ShardPlan } from './shard-plan';
@@ -112,6 +112,7 @@ export class Sharded {
     const { settings } = this.#inner;
     if (settings.graph)
       throw new TypeError('Expected cudaGraph of an optimizer in Sharded to be false but received true.');
+    checkStreams(comm, this.#inner);
     settings.isJudged = true;
     this.#structure = hashOfText(this.#shares.description);
   }

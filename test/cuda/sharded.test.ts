@@ -176,6 +176,20 @@ if (whyNot) process.stderr.write(`Not tested: Sharded over NCCL (${whyNot}).\n`)
       });
     }, 60_000);
 
+    test("streams of one's own are refused", async () => {
+      const stream = cuda.stream();
+      const { params } = rankOn(0);
+      const [comm] = await ncclRanks(1);
+      expect(() => new Sharded(comm!, (all) => new AdamW(all, { stream }), { params })).toThrow(
+        'Expected stream of an optimizer in Sharded to be left out but received one.',
+      );
+      const [other] = await ncclRanks(1, () => ({ stream }));
+      expect(() => new Sharded(other!, (all) => new AdamW(all), { params })).toThrow(
+        'Expected stream of the communicator in Sharded to be left out but received one.',
+      );
+      await Promise.all([comm!.close(), other!.close()]);
+    });
+
     test('a CUDA graph is refused', async () => {
       const [comm] = await ncclRanks(1);
       const { params } = rankOn(0);
