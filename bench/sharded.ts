@@ -94,6 +94,8 @@ function launch(ranks: number, task: Task): Cell[] {
   const args = ['--oversubscribe', '-n', `${ranks}`, process.execPath, ...program, JSON.stringify(task)];
   const { status, stdout, error } = spawnSync('mpirun', args, {
     encoding: 'utf8',
+    // Named, since a test's is another object than what children would inherit.
+    env: process.env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (error) throw new Error(`mpirun could not be started: ${error.message}`, { cause: error });
