@@ -29,15 +29,24 @@ function find(module) {
  */
 function withoutCeremony(code, isEntry) {
   const blank = (text) => ' '.repeat(text.length);
-  let short = code;
-  if (!isEntry)
+  let short = code
+    .replace(/^(?:exports\.[\w$]+ = )+void 0;/gm, blank)
+    // Modules are whole when they are exported again.
+    .replace(
+      /^Object\.defineProperty\(exports, "(\w+)", \{ enumerable: true, get: function \(\) \{ return ([\w.]+); \} \}\);/gm,
+      (text, name, value) => `exports.${name} = ${value};`.padEnd(text.length),
+    )
+    // None of the functions that modules export asks for `this`.
+    .replace(/\(0, (\w+_\d+(?:\.\w+)+)\)(?=\()/g, (_, callee) => `    ${callee} `);
+  // What a module of Node exports is its default.
+  for (const [text, alias, call] of short.matchAll(
+    /^const (\w+_\d+) = __importDefault\((require\("node:\w+"\))\)/gm,
+  ))
     short = short
-      .replace(/^Object\.defineProperty\(exports, "__esModule", \{ value: true \}\);/m, blank)
-      .replace(/^(?:exports\.[\w$]+ = )+void 0;/m, blank)
-      // What a module of Node exports is its default.
-      .replace(/__importDefault\((require\("node:\w+"\))\)/g, (text, call) =>
-        `{default:${call}}`.padEnd(text.length),
-      );
+      .replace(text, `const ${alias} = ${call}`.padEnd(text.length))
+      .replace(new RegExp(`\\b${alias}\\.default\\b`, 'g'), (use) => alias.padEnd(use.length));
+  if (!isEntry)
+    short = short.replace(/^Object\.defineProperty\(exports, "__esModule", \{ value: true \}\);/m, blank);
   // A namespace is what the module exports.
   short = short.replace(/__importStar\((require\("[./\w-]+"\))\)/g, (text, call) => call.padEnd(text.length));
   for (const [use, helpers] of [
@@ -49,7 +58,7 @@ function withoutCeremony(code, isEntry) {
         short = short.replace(new RegExp(`^var ${helper} = [^]*?^\\}\\)*(?:\\(\\))?;$`, 'm'), (text) =>
           text.replace(/[^\n]/g, ' '),
         );
-  const aliases = [...short.matchAll(/^const (\w+_\d+) = (?:__import\w+\(|\{default:)?require\(/gm)].map(
+  const aliases = [...short.matchAll(/^(?:const|var) (\w+_\d+) = (?:__import\w+\()?require\(/gm)].map(
     ([, alias]) => alias,
   );
   aliases.forEach((alias, i) => {
@@ -57,6 +66,15 @@ function withoutCeremony(code, isEntry) {
   });
   return short;
 }
+
+const shorter = {
+  target: 'es2022',
+  minifyWhitespace: true,
+  minifyIdentifiers: true,
+  minifySyntax: true,
+  charset: 'utf8',
+  lineLimit: 1000,
+};
 
 function withoutWhiteSpace(file, esbuild) {
   const { transformSync } = require(esbuild);
@@ -69,18 +87,16 @@ function withoutWhiteSpace(file, esbuild) {
     inline,
   );
   const made = transformSync(code, {
-    target: 'es2022',
-    minifyWhitespace: true,
-    minifyIdentifiers: true,
+    ...shorter,
     // Node finds the names of `import` in exports that stand in lines of their own.
     minifySyntax: !isEntry,
-    charset: 'utf8',
-    lineLimit: 500,
     sourcemap: 'external',
     sourcesContent: false,
     sourcefile: path.basename(file),
   });
-  fs.writeFileSync(file, `${made.code}//# sourceMappingURL=${path.basename(file)}.map\n`);
+  // Maps of the command line are not packed.
+  const isPacked = !file.startsWith(path.join(dist, 'cli'));
+  fs.writeFileSync(file, made.code + (isPacked ? `//# sourceMappingURL=${path.basename(file)}.map\n` : ''));
   fs.writeFileSync(`${file}.map`, made.map);
 }
 
@@ -100,7 +116,8 @@ function build(tsc, esbuild) {
   }
 
   for (const name of fs.readdirSync(dist, { recursive: true }))
-    if (name.endsWith('.js')) withoutWhiteSpace(path.join(dist, name), esbuild);
+    if (name.endsWith('.js') && name !== path.join('cli', 'main.js'))
+      withoutWhiteSpace(path.join(dist, name), esbuild);
 
   const reexport = "export * from './index.js';\n";
   fs.writeFileSync(path.join(dist, 'index.mjs'), reexport);

@@ -33,11 +33,15 @@ struct MpiCall {
   void* receive = nullptr;
   std::vector<int> counts, places;          // of each rank in the longer array, where they may differ
   std::vector<std::shared_ptr<void>> pins;  // keep the memory of both
-  std::vector<uint64_t> scratch;            // in place of an array that shares memory with the other
+  std::vector<uint64_t> scratch;            // parts of all ranks, to be added up
   void* owner = nullptr;                    // whom the caller resolves
   std::string problem;                      // empty when it went well
-  MPI_Request request = MPI_REQUEST_NULL;
+  std::vector<MPI_Request> requests;        // of what it has begun
+  int tag = 0;                              // of its messages, and the next of those of sums
+  bool is_summed = false;
   Clock::time_point began;  // when its arrays began to move
+
+  MPI_Request* begun() { return &requests.emplace_back(MPI_REQUEST_NULL); }
 };
 
 class MpiEngine {
@@ -71,7 +75,10 @@ class MpiEngine {
   void watch_time();
   void begin(const std::shared_ptr<MpiCall>& call);
   int begin_collective(MpiCall* call);
-  void finish(const std::shared_ptr<MpiCall>& call);
+  int exchange_parts(MpiCall* call, const char* from);
+  bool add_up(MpiCall* call, void* to);
+  int exchange_sums(MpiCall* call);
+  bool finish(const std::shared_ptr<MpiCall>& call);
   void end(const std::shared_ptr<MpiCall>& call, std::string problem);
   void fail(const std::string& reason, bool tell);
   void tell_all(Message message);
@@ -110,6 +117,9 @@ class MpiEngine {
   std::vector<std::shared_ptr<MpiCall>> stuck_;  // what MPI may still touch after a failure
   Clock::time_point first_waits_since_, last_progress_;
   std::string failure_;
+  std::vector<uint64_t> spare_;        // of the last call that needed one
+  static constexpr int kTags = 32766;  // MPI has at least so many
+  int next_tag_ = 0;
   bool said_goodbye_ = false;
 };
 

@@ -97,15 +97,19 @@ bool MpiEngine::move() {
   for (size_t i = 0; i < moving_.size();) {
     const std::shared_ptr<MpiCall> call = moving_[i];
     int done = 0;
-    if (!works(MPI_Test(&call->request, &done, MPI_STATUS_IGNORE), name_of(call->header.kind))) return true;
+    if (!works(MPI_Testall(int(call->requests.size()), call->requests.data(), &done, MPI_STATUSES_IGNORE),
+               name_of(call->header.kind)))
+      return true;
     if (!done) {
       ++i;
       continue;
     }
-    moving_.erase(moving_.begin() + std::ptrdiff_t(i));
     last_progress_ = Clock::now();
-    finish(call);
     progress = true;
+    if (finish(call))
+      moving_.erase(moving_.begin() + std::ptrdiff_t(i));
+    else
+      ++i;
   }
   return progress;
 }
