@@ -85,39 +85,42 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
   const measured = (kind: string): number[] =>
     sent(kind, file, ranks).map((bytes, rank) => bytes - besides[rank]!);
 
-  testWithMpi(
-    'all-reduce of gradients: twice all but a share',
-    () => {
-      expect(measured('allReduce')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.gradients));
-    },
-    240_000,
-  );
+  // Of one rank there is nothing to tell apart, and of 8 a whole step tells it, in a fraction of the time.
+  if (ranks === 2 || ranks === 4) {
+    testWithMpi(
+      'all-reduce of gradients: twice all but a share',
+      () => {
+        expect(measured('allReduce')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.gradients));
+      },
+      240_000,
+    );
 
-  testWithMpi(
-    'reduce-scatter of gradients: all but the own share',
-    () => {
-      expect(measured('reduceScatter')).toEqual(planned(ranks, 2).ranks.map((load) => load.sent.gradients));
-    },
-    240_000,
-  );
+    testWithMpi(
+      'reduce-scatter of gradients: all but the own share',
+      () => {
+        expect(measured('reduceScatter')).toEqual(planned(ranks, 2).ranks.map((load) => load.sent.gradients));
+      },
+      240_000,
+    );
 
-  testWithMpi(
-    'all-gather of parameters: the own share to each other rank',
-    () => {
-      const bytes = measured('parameters');
-      expect(bytes).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.parameters));
-      expect(sum(bytes)).toBe((ranks - 1) * planned(ranks, 1).parameterBytes);
-    },
-    240_000,
-  );
+    testWithMpi(
+      'all-gather of parameters: the own share to each other rank',
+      () => {
+        const bytes = measured('parameters');
+        expect(bytes).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.parameters));
+        expect(sum(bytes)).toBe((ranks - 1) * planned(ranks, 1).parameterBytes);
+      },
+      240_000,
+    );
 
-  testWithMpi(
-    'all-gather of sums over gradients',
-    () => {
-      expect(measured('sums')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.check));
-    },
-    240_000,
-  );
+    testWithMpi(
+      'all-gather of sums over gradients',
+      () => {
+        expect(measured('sums')).toEqual(planned(ranks, 1).ranks.map((load) => load.sent.check));
+      },
+      240_000,
+    );
+  }
 
   // The plan leaves out what ranks agree on, before a step and before each of its calls.
   const agreement = 16 * 512 * (ranks - 1);
