@@ -32,7 +32,7 @@ const memoryOf = (stepper: Stepper, tensor: number, state: number): ArrayBuffer 
 
 function step(stepper: Stepper): void {
   const outcome = new Float64Array(5);
-  stepper.step(row, Float64Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0), outcome);
+  stepper.step(row, Float64Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, -1, -1), outcome);
   expect(outcome[0]).toBe(1);
 }
 
