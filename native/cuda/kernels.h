@@ -84,7 +84,7 @@ struct PassArgs {
   uint32_t grad_chunk_count;
   float max_norm;  // 0: none
   double max_norm64;
-  float clip;              // where gradients were measured elsewhere, else 1
+  float clip = 1;          // where gradients were measured elsewhere
   uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
   const float* found_inf;  // the caller's own flag on the device; null: none
 
