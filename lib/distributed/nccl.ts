@@ -68,6 +68,8 @@ export async function nccl(options?: NcclOptions): Promise<Communicator> {
   try {
     await communicator.connect(addon.nccl().version);
   } catch (error) {
+    // Ranks that disagree all know it, and end together: an abort would meet the others in the middle of their exchange.
+    if ((error as Error).cause === undefined) await comm.close().catch(() => undefined);
     comm.abort('this rank has failed');
     throw error;
   }
