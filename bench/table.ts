@@ -1,4 +1,5 @@
-import { align, digits, percent } from '../lib/cli/output';
+import { align } from '../lib/align';
+import { digits, percent } from '../lib/cli/output';
 import type { CellResult } from './cell';
 import { rules } from './rules';
 

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { align } from './align';
 import type { ParamGroupInit } from './group';
 import type { Parameter } from './parameter';
 
@@ -71,8 +72,5 @@ function table(groups: ParamGroupList): string {
     ];
   });
   const lines = [['group', 'options', 'parameters', 'elements', 'names'], ...rows];
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  const cell = (text: string, column: number): string =>
-    column === 2 || column === 3 ? text.padStart(widths[column]!) : text.padEnd(widths[column]!);
-  return lines.map((line) => line.map(cell).join('  ').trimEnd()).join('\n');
+  return align(lines, [0, 1, 4]).join('\n');
 }

@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { readCheckpointHeader, TensorReference } from '../checkpoint/checkpoint';
 import type { TensorInfo } from '../checkpoint/header';
-import { align, bytesText, paint, plural, print, printJson } from './output';
+import { align } from '../align';
+import { bytesText, paint, plural, print, printJson } from './output';
 
 interface StateTensor extends TensorInfo {
   /** Its name in the file. */

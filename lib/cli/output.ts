@@ -24,22 +24,6 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Lines of text with every column as wide as its widest entry: the first is left-aligned, others right unless named. */
-export function align(rows: readonly (readonly string[])[], left: readonly number[] = [0]): string[] {
-  const columns = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0),
-  );
-  return rows.map((row) =>
-    row
-      .map((text, column) =>
-        left.includes(column) ? text.padEnd(widths[column]!) : text.padStart(widths[column]!),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
 /** Three significant digits, without an exponent: 0.0123, 1.23, 12.3, 123, 12345. */
 export function digits(value: number): string {
   if (value === 0) return '0';

@@ -11,8 +11,6 @@ export function hashOf({ buffer, byteOffset, byteLength }: ArrayBufferView): num
   return hash >>> 0;
 }
 
-export const hashOfText = (text: string): number => hashOf(Buffer.from(text));
-
 /** All ranks' arrays of one length. */
 export async function gatherAll(comm: Communicator, own: Uint8Array): Promise<Uint8Array[]> {
   const all = new Uint8Array(own.length * comm.size);

@@ -1,11 +1,14 @@
+import { factsOf } from '../cuda/dtypes';
+import { keyOf } from '../formats';
 import { listOf } from '../group';
 import { integer } from '../options';
 import { identify, type Identity, type Parameter } from '../parameter';
 import { placementOf, type Placement } from '../placement';
 import { expectedType, onlyKnown } from '../validate';
-import { agree, hashOf, hashOfText } from './agreement';
+import { agree, hashOf } from './agreement';
 import type { Communicator } from './communicator';
-import { copyInto, elementBytes, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { checkCommunicator } from './inner';
+import { broadcastAll, copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
 import { defaultBucketBytes } from './partition';
 import { dtypes, type DType } from '../dtypes';
 
@@ -42,12 +45,7 @@ export class DistributedData {
 
   /** @param params the same names, shapes and dtypes on every rank, in the same order */
   constructor(comm: Communicator, params: Iterable<Parameter>, options: DistributedDataOptions = {}) {
-    if (typeof comm !== 'object' || comm === null || typeof comm.allReduce !== 'function')
-      throw expectedType(
-        'the first argument of DistributedData',
-        'a communicator, as mpi() makes one,',
-        comm,
-      );
+    checkCommunicator(comm, 'DistributedData');
     if (typeof options !== 'object' || options === null)
       throw expectedType('options of DistributedData', 'an object', options);
     onlyKnown(options, ['bucketBytes'], 'DistributedData');
@@ -59,7 +57,7 @@ export class DistributedData {
     this.#identities = this.#params.map(identify);
     this.#placement = placementOf(this.#params[0]!.data, 'DistributedData', {});
     const facts = this.#identities.map(({ name, shape, dtype }) => [name, shape, dtype]);
-    this.#structure = hashOfText(JSON.stringify(facts));
+    this.#structure = keyOf(JSON.stringify(facts));
   }
 
   /** Sends the parameters of a rank to all others. Every rank calls it. @param root default 0 */
@@ -71,12 +69,11 @@ export class DistributedData {
         { parameters: this.#structure, root },
         undefined,
       );
-      await Promise.all(
-        this.#params.map(({ data }, i) => {
-          const memory = memoryOf(data);
-          return this.#comm.broadcast(memory, root, transferOf(memory, this.#identities[i]!.dtype));
-        }),
-      );
+      const arrays = this.#params.map(({ data }, i) => ({
+        data: memoryOf(data),
+        dtype: this.#identities[i]!.dtype,
+      }));
+      await broadcastAll(this.#comm, arrays, root);
     });
   }
 
@@ -123,7 +120,7 @@ export class DistributedData {
         if (bucket.length === 0) buckets.push(bucket);
         bucket.grads.push(memory);
         bucket.length += memory.length;
-        if (bucket.length * elementBytes[dtype] >= this.#bucketBytes) open.delete(dtype);
+        if (bucket.length * factsOf(dtype).bytes >= this.#bucketBytes) open.delete(dtype);
       }
       return 1 + dtypes.indexOf(dtype);
     });

@@ -2,6 +2,7 @@
  * What sharding an optimizer costs and saves, without running it: bytes of state a rank keeps, bytes it sends in a step,
  * work it has. docs/distributed-plan.md has the formulas and their conventions.
  */
+import { factsOf } from '../cuda/dtypes';
 import type { DType, HostArray } from '../dtypes';
 import { fieldBytes, stateFields } from '../formats';
 import { Lookahead } from '../lookahead';
@@ -9,7 +10,8 @@ import { native } from '../native';
 import type { Optimizer } from '../optimizer';
 import { firstElement, sizeOf, type Layout, type PartOfTensor, type Role } from '../parameter';
 import { leastLoad } from './owners';
-import { cutElements, newtonSchulzFlops, partition, type Divisible } from './partition';
+import { cutElements, partition, type Divisible } from './partition';
+import { workOf } from './work';
 
 /** A tensor without its memory. */
 export interface PlanTensor {
@@ -77,14 +79,8 @@ export interface Forecast {
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
 
-const bytesOf: Readonly<Record<DType, number>> = { float32: 4, float64: 8, bfloat16: 2, float16: 2 };
 /** A sum for each block of a gradient. */
 const sumBytes = 8;
-
-function element(dtype: DType): HostArray {
-  if (dtype === 'float32') return new Float32Array(1);
-  return dtype === 'float64' ? new Float64Array(1) : new Uint16Array(1);
-}
 
 /** A tensor as it is divided, and the bytes of state of any part of it. */
 interface Described extends Divisible {
@@ -101,7 +97,15 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
   const bits = [dtype, gradDtype].find((each) => each.endsWith('16'));
   const made = make(
     tensors.map(({ name, shape, role, layout }) => ({
-      ...{ name, shape, role, layout, dtype: bits, data: element(dtype), grad: element(gradDtype) },
+      ...{
+        name,
+        shape,
+        role,
+        layout,
+        dtype: bits,
+        data: factsOf(dtype).create(1) as HostArray,
+        grad: factsOf(gradDtype).create(1) as HostArray,
+      },
       [firstElement]: 0,
     })),
   );
@@ -114,17 +118,12 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
     const { index, name, shape, format } = slot;
     const group = inner.groupOf(slot);
     const { algorithm, live } = group;
-    const { states, splits } = algorithm;
+    const { states } = algorithm;
     const row = group.numbers(group.checked((option) => live[option]));
     const used = stepper.usedStates(index, row) | (attached ? 1 << states.length : 0);
-    const length = sizeOf(shape);
-    const isMatrix = algorithm.rule === 'muon';
-    const { split = 1, nsSteps } = live as { readonly split?: number; readonly nsSteps?: number };
-    const outputs = (parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!) / split;
-    const flops = isMatrix ? split * newtonSchulzFlops(outputs, length / split / outputs, nsSteps!) : 0;
     return {
-      ...{ name, length, flops, splits, elementBytes: bytesOf[dtype], cost: flops || length },
-      kind: splits ? 'split' : isMatrix ? 'matrix' : 'whole',
+      ...workOf(parameter, shape, group),
+      ...{ name, length: sizeOf(shape), elementBytes: factsOf(dtype).bytes },
       bytes: (elements, wanted) =>
         sum(
           stateFields(states, format, elements).map((field, i, fields) => {
@@ -180,19 +179,26 @@ export function forecast(request: ForecastRequest): Forecast {
     }
   }
   const elements = sum(tensors.map(({ length }) => length));
-  const [parameterBytes, gradientBytes] = [elements * bytesOf[dtype], elements * bytesOf[gradDtype]];
+  const [parameterBytes, gradientBytes] = [
+    elements * factsOf(dtype).bytes,
+    elements * factsOf(gradDtype).bytes,
+  ];
   const others = size - 1;
   const reduced = (2 * others * gradientBytes) / size;
   const ranks = own.map(({ elements: mine, state, master, blocks, flops }): RankLoad => {
-    const gradients = stage === 1 ? reduced : gradientBytes - mine * bytesOf[gradDtype];
-    const sent = { gradients, parameters: others * mine * bytesOf[dtype], check: others * sumBytes * blocks };
+    const gradients = stage === 1 ? reduced : gradientBytes - mine * factsOf(gradDtype).bytes;
+    const sent = {
+      gradients,
+      parameters: others * mine * factsOf(dtype).bytes,
+      check: others * sumBytes * blocks,
+    };
     return { elements: mine, stateBytes: state, masterBytes: master, sent, flops };
   });
   const least = own.reduce((a, b) => (b.elements < a.elements ? b : a));
   const blocks = own.map((mine) => mine.blocks);
   const passing = {
     gradients: most(ranks.map(({ sent }) => sent.gradients)),
-    parameters: size > 1 ? parameterBytes - least.elements * bytesOf[dtype] : 0,
+    parameters: size > 1 ? parameterBytes - least.elements * factsOf(dtype).bytes : 0,
     check: size > 1 ? sumBytes * (sum(blocks) - blocks.reduce((a, b) => Math.min(a, b))) : 0,
   };
   const everywhere = { gradients: reduced, parameters: 0, check: 0 };

@@ -6,6 +6,13 @@ import type { Parameter } from '../parameter';
 import { expectedType } from '../validate';
 import type { Communicator } from './communicator';
 
+/** Throws for what is no communicator, in a constructor's sentence. */
+export function checkCommunicator(comm: unknown, className: string): asserts comm is Communicator {
+  const { allReduce } = (comm ?? {}) as Partial<Communicator>;
+  if (typeof comm === 'object' && typeof allReduce === 'function') return;
+  throw expectedType(`the first argument of ${className}`, 'a communicator, as mpi() makes one,', comm);
+}
+
 /** Copies are made in the stream that `cuda` uses: what comes before and after them has to be in it too. */
 export function checkStreams(comm: Communicator, { placement }: Optimizer): void {
   if (!(placement instanceof CudaPlacement)) return;

@@ -1,24 +1,11 @@
 import { tensor } from '../cuda/make';
+import { factsOf } from '../cuda/dtypes';
 import { isCudaTensor, type CudaTensor } from '../cuda/tensor';
 import { kindOf, type DType, type HostArray } from '../dtypes';
-import type { CommArray, TransferOptions } from './communicator';
+import type { CommArray, Communicator, TransferOptions } from './communicator';
 
 /** Memory of a parameter or a gradient: on the host, where 16-bit floats are a Uint16Array, or on a GPU. */
 export type Memory = Float32Array | Float64Array | Uint16Array | CudaTensor;
-
-const arrays = {
-  float32: Float32Array,
-  float64: Float64Array,
-  bfloat16: Uint16Array,
-  float16: Uint16Array,
-} as const;
-
-export const elementBytes: Readonly<Record<DType, number>> = {
-  float32: 4,
-  float64: 8,
-  bfloat16: 2,
-  float16: 2,
-};
 
 /** An array as collectives take it: a Float16Array by its bits. */
 export function memoryOf(array: HostArray | CudaTensor): Memory {
@@ -33,7 +20,8 @@ export const sliceOf = (array: Memory, begin: number, end: number): Memory =>
 
 /** New memory beside `like`: on the same device, or on the host. */
 export function makeLike(like: Memory, dtype: DType, length: number): Memory {
-  return isCudaTensor(like) ? tensor([length], dtype, { device: like.device }) : new arrays[dtype](length);
+  if (isCudaTensor(like)) return tensor([length], dtype, { device: like.device });
+  return factsOf(dtype).create(length) as Memory;
 }
 
 /** Copies all of `from` into `to` from element `at` on; on a GPU it is queued. */
@@ -45,3 +33,12 @@ export function copyInto(to: Memory, at: number, from: Memory): void {
 /** What a collective has to be told of an array's elements. */
 export const transferOf = (array: CommArray, dtype: DType): TransferOptions =>
   kindOf(array) === 'Uint16Array' ? { dtype: dtype as 'bfloat16' | 'float16' } : {};
+
+/** Every rank's arrays become those of `root`. */
+export async function broadcastAll(
+  comm: Communicator,
+  arrays: readonly { readonly data: Memory; readonly dtype: DType }[],
+  root: number,
+): Promise<void> {
+  await Promise.all(arrays.map(({ data, dtype }) => comm.broadcast(data, root, transferOf(data, dtype))));
+}

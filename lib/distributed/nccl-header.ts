@@ -1,4 +1,5 @@
 import { ncclVersion } from '../backends';
+import { hashOf } from './agreement';
 
 /**
  * What ranks tell each other before a collective, so that calls that do not fit are errors: NCCL itself would hang, or
@@ -32,15 +33,9 @@ export function decode(bytes: Uint8Array, rank: number): Header {
   return Object.fromEntries(fields.map((field, i) => [field, numbers[i]!])) as unknown as Header;
 }
 
-/** FNV-1a over the numbers: equal lists have equal digests, others hardly ever. */
-export function digest(counts: readonly number[] | undefined): number {
-  if (counts === undefined) return 0;
-  let hash = 0x811c9dc5;
-  for (const count of counts)
-    for (const part of [count % 2 ** 32, Math.floor(count / 2 ** 32)])
-      hash = Math.imul(hash ^ part, 0x01000193) >>> 0;
-  return hash || 1;
-}
+/** Equal lists have equal digests, others hardly ever. */
+export const digest = (counts: readonly number[] | undefined): number =>
+  counts === undefined ? 0 : hashOf(Float64Array.from(counts)) || 1;
 
 const nccl = kinds.indexOf('nccl');
 

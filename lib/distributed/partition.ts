@@ -47,6 +47,13 @@ export const defaultBucketBytes = 25 * 2 ** 20;
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 
+/** Elements of each rank. */
+export function countsOf(pieces: readonly Piece[], ranks: number): number[] {
+  const counts = new Array<number>(ranks).fill(0);
+  for (const { rank, begin, end } of pieces) counts[rank]! += end - begin;
+  return counts;
+}
+
 /** The owner of every tensor that stays whole, -1 for others; those of a kind are balanced with each other. */
 function ownersOf(tensors: readonly Divisible[], ranks: number): number[] {
   const owner = new Array<number>(tensors.length).fill(-1);
@@ -127,8 +134,7 @@ export function partition(
       });
     }
     pieces.sort((a, b) => a.rank - b.rank || a.tensor - b.tensor);
-    const counts = new Array<number>(ranks).fill(0);
-    for (const { rank, begin, end: last } of pieces) counts[rank]! += last - begin;
+    const counts = countsOf(pieces, ranks);
     buckets.push({ first, end, pieces, counts, length: sum(counts) });
   }
   return { ranks, buckets };

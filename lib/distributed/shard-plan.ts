@@ -1,3 +1,4 @@
+import { align } from '../align';
 import type { Shares } from './shares';
 
 /** What one rank has. */
@@ -25,12 +26,11 @@ export class ShardPlan {
       const mine = list.flatMap(({ pieces }, i) =>
         pieces.filter((piece) => piece.rank === rank).map(({ begin, end }) => ({ i, length: end - begin })),
       );
-      const matrices = mine.filter(({ i }) => divided[i]!.kind.startsWith('matrix'));
       return {
         rank,
         elements: mine.reduce((sum, { length }) => sum + length, 0),
         tensors: mine.length,
-        flops: matrices.reduce((sum, { i }) => sum + divided[i]!.cost, 0),
+        flops: mine.reduce((sum, { i }) => sum + divided[i]!.flops, 0),
       };
     });
     const over = (values: readonly number[]): number =>
@@ -49,12 +49,6 @@ export class ShardPlan {
       String(tensors),
       (flops / 1e9).toFixed(1),
     ]);
-    const table = [['rank', 'elements', 'tensors', 'GFLOP'], ...rows];
-    const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-    return table
-      .map((row) =>
-        row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '),
-      )
-      .join('\n');
+    return align([['rank', 'elements', 'tensors', 'GFLOP'], ...rows]).join('\n');
   }
 }

@@ -1,3 +1,4 @@
+import { keyOf } from '../formats';
 import { listOf } from '../group';
 import type { Lookahead } from '../lookahead';
 import { symbolDispose, type Optimizer } from '../optimizer';
@@ -11,9 +12,9 @@ import { expectedType, onlyKnown } from '../validate';
 import { readStateDict, writeStateDict } from '../checkpoint/checkpoint';
 import { checkPath } from '../checkpoint/files';
 import type { StateDict } from '../state-dict';
-import { agree, hashOf, hashOfText } from './agreement';
+import { agree, hashOf } from './agreement';
 import type { Communicator } from './communicator';
-import { checkStreams, innerOf } from './inner';
+import { checkCommunicator, checkStreams, innerOf } from './inner';
 import { defaultBucketBytes } from './partition';
 import { cutDict, isIndex, readShards, together, writeShards } from './shard-files';
 import { ShardPlan } from './shard-plan';
@@ -38,7 +39,6 @@ export interface ShardedOptions {
   readonly bucketBytes?: number | undefined;
 }
 
-const stages = choice(['1', '2'], '1');
 const reductions = choice(['mean', 'sum', 'none'], 'mean');
 const names = ['params', 'stage', 'reduce', 'bucketBytes'];
 
@@ -79,8 +79,7 @@ export class Sharded {
     make: (params: readonly Parameter[]) => Optimizer | Lookahead,
     options: ShardedOptions,
   ) {
-    if (typeof comm !== 'object' || comm === null || typeof comm.allReduce !== 'function')
-      throw expectedType('the first argument of Sharded', 'a communicator, as mpi() makes one,', comm);
+    checkCommunicator(comm, 'Sharded');
     if (typeof make !== 'function')
       throw expectedType('the second argument of Sharded', 'a function that makes an optimizer', make);
     if (typeof options !== 'object' || options === null)
@@ -88,7 +87,7 @@ export class Sharded {
     onlyKnown(options, names, 'Sharded');
     const { params, stage = 1, reduce = 'mean', bucketBytes = defaultBucketBytes } = options;
     if (stage !== 1 && stage !== 2) throw expectedType('stage of Sharded', '1 or 2', stage);
-    this.#stage = Number(stages.check(String(stage), 'stage', 'Sharded')) as 1 | 2;
+    this.#stage = stage;
     this.#reduce = reductions.check(reduce, 'reduce', 'Sharded');
     integer(1, Infinity, defaultBucketBytes).check(bucketBytes, 'bucketBytes', 'Sharded');
     const list = listOf<Parameter>(params, 'params of Sharded');
@@ -114,7 +113,7 @@ export class Sharded {
       throw new TypeError('Expected cudaGraph of an optimizer in Sharded to be false but received true.');
     checkStreams(comm, this.#inner);
     settings.isJudged = true;
-    this.#structure = hashOfText(this.#shares.description);
+    this.#structure = keyOf(this.#shares.description);
   }
 
   get rank(): number {
@@ -176,11 +175,11 @@ export class Sharded {
     const facts = {
       parameters: this.#structure,
       stage: this.#stage,
-      reduce: hashOfText(this.#reduce),
+      reduce: keyOf(this.#reduce),
       'number of steps': inner.stepsTaken,
       gradScale: typeof scale === 'number' ? scale : scale.scale,
       maxGradNorm: settings.maxGradNorm ?? 0,
-      nonFinite: hashOfText(settings.nonFinite),
+      nonFinite: keyOf(settings.nonFinite),
       'options of groups': step ? hashOf(step.hyper) : 0,
       gradients: hashOf(mask),
     };

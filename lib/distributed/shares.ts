@@ -1,19 +1,21 @@
+import { factsOf } from '../cuda/dtypes';
 import { dtypes, type DType } from '../dtypes';
 import type { Optimizer } from '../optimizer';
 import { firstElement, type Parameter, type PartOfTensor } from '../parameter';
 import type { Placement } from '../placement';
 import type { Slot } from '../slot';
 import type { Communicator } from './communicator';
-import { copyInto, elementBytes, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { broadcastAll, copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
 import {
   cudaCutElements,
   cutElements,
-  newtonSchulzFlops,
+  countsOf,
   partition,
   type Bucket,
   type Divisible,
   type Piece,
 } from './partition';
+import { workOf, type Work } from './work';
 
 /** A rank's part of a parameter as its optimizer sees it. */
 type Twin = { -readonly [K in keyof PartOfTensor]: PartOfTensor[K] };
@@ -32,6 +34,9 @@ export interface Share {
   gradDType: DType;
 }
 
+/** A tensor as it is divided. */
+export type Divided = Divisible & Pick<Work, 'flops'>;
+
 /** A bucket as this step needs it: its tensors that have gradients. */
 export interface Active {
   readonly index: number;
@@ -47,20 +52,23 @@ export interface Active {
 }
 
 /** What of every tensor decides who keeps its state. */
-function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optimizer): Divisible {
-  const { algorithm, live } = inner.groupOf(slot);
-  const { shape, length } = slot;
-  const kind = algorithm.splits ? 'split' : algorithm.rule === 'muon' ? 'matrix' : 'whole';
-  const outputs = parameter.layout === 'in-out' ? shape.at(-1)! : shape[0]!;
-  const cost =
-    kind === 'matrix' ? newtonSchulzFlops(outputs, length / outputs, live.nsSteps as number) : length;
-  return {
-    length,
-    elementBytes: elementBytes[slot.dtype],
-    splits: algorithm.splits,
-    cost,
-    kind: `${kind} ${slot.dtype}`,
-  };
+function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optimizer): Divided {
+  const { shape, length, dtype } = slot;
+  const work = workOf(parameter, shape, inner.groupOf(slot));
+  // Buckets hold one dtype.
+  return { ...work, length, elementBytes: factsOf(dtype).bytes, kind: `${work.kind} ${dtype}` };
+}
+
+/** Pieces and where they lie in their bucket's memory. */
+function placed(
+  pieces: readonly Piece[],
+): { readonly piece: Piece; readonly at: number; readonly end: number }[] {
+  let next = 0;
+  return pieces.map((piece) => {
+    const at = next;
+    next += piece.end - piece.begin;
+    return { piece, at, end: next };
+  });
 }
 
 /** Who has which elements of an optimizer's tensors, and this rank's share of each. */
@@ -68,7 +76,7 @@ export class Shares {
   /** In the order of native tensors. */
   readonly list: readonly Share[];
   readonly buckets: readonly Bucket[];
-  readonly divided: readonly Divisible[];
+  readonly divided: readonly Divided[];
   #active: { readonly key: string; readonly buckets: readonly Active[] } | undefined;
   readonly #buffers = new Map<string, Memory>();
   readonly #placement: Placement;
@@ -127,8 +135,7 @@ export class Shares {
     const buckets = this.buckets.map(({ first, end, pieces: all }, index): Active => {
       const tensors = this.list.slice(first, end).filter((_, i) => mask[first + i]);
       const pieces = all.filter(({ tensor }) => mask[tensor]);
-      const counts = new Array<number>(this.comm.size).fill(0);
-      for (const { rank, begin, end: last } of pieces) counts[rank]! += last - begin;
+      const counts = countsOf(pieces, this.comm.size);
       const offset = counts.slice(0, this.comm.rank).reduce((sum, count) => sum + count, 0);
       const dtypes = new Set(tensors.map((share) => share.gradDType));
       if (dtypes.size > 1) {
@@ -164,16 +171,9 @@ export class Shares {
     return sliceOf(buffer, 0, length);
   }
 
-  /** Where this rank's reduced gradients of a bucket are to be; its twins are told. */
-  #place({ index, pieces, counts, gradDType }: Active): Memory {
-    const share = this.#buffer(`share ${index}`, 0, gradDType, counts[this.comm.rank]!);
-    let at = 0;
-    for (const { tensor, rank, begin, end } of pieces) {
-      if (rank !== this.comm.rank) continue;
-      this.list[tensor]!.twin.grad = sliceOf(share, at, at + end - begin);
-      at += end - begin;
-    }
-    return share;
+  /** Where this rank's reduced gradients of a bucket are to be. */
+  #shareOf({ index, counts, gradDType }: Active): Memory {
+    return this.#buffer(`share ${index}`, 0, gradDType, counts[this.comm.rank]!);
   }
 
   /** Shows the twins this step's memory; gradients are where `reduce` will put them, or the rank's own. */
@@ -183,7 +183,13 @@ export class Shares {
       twin.data = sliceOf(data, own?.begin ?? 0, own?.end ?? 0);
       twin.grad = grad && own && (!isReduced || slot.length === 0) ? sliceOf(grad, own.begin, own.end) : null;
     }
-    if (isReduced) for (const bucket of buckets) this.#place(bucket);
+    if (!isReduced) return;
+    for (const bucket of buckets) {
+      const reduced = this.#shareOf(bucket);
+      for (const { piece, at, end } of placed(bucket.pieces))
+        if (piece.rank === this.comm.rank)
+          this.list[piece.tensor]!.twin.grad = sliceOf(reduced, at - bucket.offset, end - bucket.offset);
+    }
   }
 
   /** Reduces a bucket's gradients; resolves when this rank's are in place. */
@@ -191,17 +197,14 @@ export class Shares {
     const { pieces, counts, offset, length, only, gradDType } = bucket;
     if (length === 0) return;
     const { comm } = this;
-    const share = this.#place(bucket);
+    const share = this.#shareOf(bucket);
     let all: Memory;
     if (only && stage === 2) {
       all = only.grad!;
     } else {
       all = this.#buffer('gradients', turn, gradDType, length);
-      let at = 0;
-      for (const { tensor, begin, end } of pieces) {
-        copyInto(all, at, sliceOf(this.list[tensor]!.grad!, begin, end));
-        at += end - begin;
-      }
+      for (const { piece, at } of placed(pieces))
+        copyInto(all, at, sliceOf(this.list[piece.tensor]!.grad!, piece.begin, piece.end));
     }
     const how = { op, ...transferOf(all, gradDType) };
     if (stage === 2) return comm.reduceScatter(all, share, { ...how, counts });
@@ -216,30 +219,23 @@ export class Shares {
     const { comm, list } = this;
     const own = counts[comm.rank]!;
     const all = only ? only.data : this.#buffer('parameters', turn, dtype, length);
-    const ends = (visit: (piece: Piece, at: number) => void): void => {
-      let at = 0;
-      for (const piece of pieces) {
-        visit(piece, at);
-        at += piece.end - piece.begin;
-      }
-    };
+    const mine = (rank: number): boolean => rank === comm.rank;
     if (!only)
-      ends(({ tensor, rank, begin, end }, at) => {
-        if (rank === comm.rank) copyInto(all, at, sliceOf(list[tensor]!.data, begin, end));
-      });
+      for (const { piece, at } of placed(pieces))
+        if (mine(piece.rank)) copyInto(all, at, sliceOf(list[piece.tensor]!.data, piece.begin, piece.end));
     await comm.allGather(sliceOf(all, offset, offset + own), all, { counts, ...transferOf(all, dtype) });
     if (!only)
-      ends(({ tensor, rank, begin, end }, at) => {
-        if (rank !== comm.rank) copyInto(list[tensor]!.data, begin, sliceOf(all, at, at + end - begin));
-      });
+      for (const { piece, at, end } of placed(pieces))
+        if (!mine(piece.rank)) copyInto(list[piece.tensor]!.data, piece.begin, sliceOf(all, at, end));
   }
 
   /** Sends all parameters of one rank to the others. */
   async broadcast(root: number): Promise<void> {
-    const { list, comm } = this;
     this.read();
-    await Promise.all(
-      list.map(({ data, slot: { dtype } }) => comm.broadcast(data, root, transferOf(data, dtype))),
+    await broadcastAll(
+      this.comm,
+      this.list.map(({ data, slot: { dtype } }) => ({ data, dtype })),
+      root,
     );
   }
 

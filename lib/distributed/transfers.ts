@@ -1,9 +1,10 @@
 /** What is checked of the arrays that ranks exchange, and the host memory that stands for those of a GPU. */
 import { factsOf } from '../cuda/dtypes';
 import { isCudaTensor, nameOf, type CudaTensor } from '../cuda/tensor';
-import { kindOf, type DType } from '../dtypes';
+import { kindOf, type DType, type HostArray } from '../dtypes';
 import { describe, expectedRange, expectedType } from '../validate';
 import type { CommArray, ReduceOp } from './communicator';
+import { memoryOf } from './memory';
 
 /** What elements are to ranks; those of a Uint16Array are bits where nobody says more. */
 export type CommDType = DType | 'uint8' | 'uint16';
@@ -159,10 +160,8 @@ export function stage({ array, length, what }: Borrowed, reads: boolean, writes:
       `Expected ${what} to stay in place until the promise resolved but its buffer was detached.`,
     );
   };
-  // Node-API does not know the other.
-  const isHalf = kindOf(array) === 'Float16Array';
-  const host = isHalf ? new Uint16Array(array.buffer, array.byteOffset, length) : array;
-  return { host, finish };
+  // Node-API does not know a Float16Array.
+  return { host: memoryOf(array as HostArray) as HostBytes, finish };
 }
 
 /** MPI moves host memory. The copy is made here, so that calls keep their order among each other. */

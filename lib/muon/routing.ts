@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { align } from '../align';
 import { isEmbeddingName, isHeadName } from '../names';
 import type { Identity, Parameter } from '../parameter';
 
@@ -75,10 +76,7 @@ export class Routing extends Array<Route> {
       ['name', 'shape', 'optimizer', 'why'],
       ...this.map(({ name, shape, optimizer, why }) => [name, `[${shape.join(', ')}]`, optimizer, why]),
     ];
-    const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-    return rows
-      .map((row) => row.map((cell, i) => (i < 3 ? cell.padEnd(widths[i]!) : cell)).join('  '))
-      .join('\n');
+    return align(rows, [0, 1, 2, 3]).join('\n');
   }
 
   [inspect.custom](): string {

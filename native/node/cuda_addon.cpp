@@ -46,13 +46,7 @@ Napi::Value Presence(const Napi::CallbackInfo& info) {
 
 // cublas() -> { available, path, reason, version }
 Napi::Value Cublas(const Napi::CallbackInfo& info) {
-  const fo::cuda::CublasPresence& cublas = fo::cuda::cublas_presence();
-  auto result = Napi::Object::New(info.Env());
-  result.Set("available", Napi::Boolean::New(info.Env(), cublas.available));
-  result.Set("path", cublas.path);
-  result.Set("reason", cublas.reason);
-  result.Set("version", cublas.version);
-  return result;
+  return fo::PresenceObject(info.Env(), fo::cuda::cublas_presence());
 }
 
 // setErrors(make)

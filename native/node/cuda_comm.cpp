@@ -217,13 +217,7 @@ Napi::Value CommObject::Abort(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Nccl(const Napi::CallbackInfo& info) {
-  const cuda::nccl::Presence& nccl = cuda::nccl::presence();
-  auto result = Napi::Object::New(info.Env());
-  result.Set("available", Napi::Boolean::New(info.Env(), nccl.available));
-  result.Set("path", nccl.path);
-  result.Set("reason", nccl.reason);
-  result.Set("version", nccl.version);
-  return result;
+  return PresenceObject(info.Env(), cuda::nccl::presence());
 }
 
 Napi::Value NcclUniqueId(const Napi::CallbackInfo& info) {

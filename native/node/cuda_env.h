@@ -26,6 +26,17 @@ Napi::Value FaultAsError(Napi::Env env, const cuda::Fault& fault);
 // Throws it.
 Napi::Value Raise(Napi::Env env, const cuda::Fault& fault);
 
+// { available, path, reason, version } of a library that is looked for at run time.
+template <class Presence>
+Napi::Object PresenceObject(Napi::Env env, const Presence& found) {
+  auto result = Napi::Object::New(env);
+  result.Set("available", Napi::Boolean::New(env, found.available));
+  result.Set("path", found.path);
+  result.Set("reason", found.reason);
+  result.Set("version", found.version);
+  return result;
+}
+
 // Runs what may throw a fault, and returns what it returns.
 template <class Body>
 Napi::Value Guarded(Napi::Env env, Body body) {

@@ -16,16 +16,9 @@ import { difference } from '../helpers/bits';
 import { describeCuda } from '../helpers/cuda';
 import { toBf16 } from '../helpers/lowp';
 import { ncclRanks, noNccl } from '../helpers/nccl';
-import { random } from '../helpers/random';
+import { exact, sizeOf } from '../helpers/sharded';
 
 const shapes = [[33], [40, 400], [100_003], [0], [24, 24], [3, 17], [40_000]];
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
-
-/** Multiples of 1/256, whose sums are exact. */
-function exact(length: number, seed: number): Float32Array {
-  const next = random(seed);
-  return Float32Array.from({ length }, () => Math.round((next() - 0.5) * 512) / 256);
-}
 
 interface Rank {
   readonly params: readonly Parameter[];

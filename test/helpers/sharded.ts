@@ -25,10 +25,11 @@ export const shapes: readonly (readonly number[])[] = [
   [12_289],
 ];
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);
 
 /** Multiples of 1/256, so that sums of a few of them are exact. */
-function exact(length: number, seed: number): Float32Array {
+export function exact(length: number, seed: number): Float32Array {
   const next = random(seed);
   return Float32Array.from({ length }, () => Math.round((next() - 0.5) * 512) / 256);
 }

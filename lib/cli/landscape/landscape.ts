@@ -1,6 +1,7 @@
 /** `fused-optim landscape`: optimizers on test functions, drawn. */
 import path from 'node:path';
-import { align, exitCodes, note, paint, plural, print, printJson } from '../output';
+import { align } from '../../align';
+import { exitCodes, note, paint, plural, print, printJson } from '../output';
 import { formats, noPng, writePicture, type PictureFormat } from '../picture/files';
 import { breathe, progress } from '../progress';
 import { optimizers } from '../optimizers';

@@ -2,7 +2,8 @@
 import type { DType, Rounding, StateDType } from '../../dtypes';
 import { most, forecast, type RankLoad, type Sent, type Forecast } from '../../distributed/forecast';
 import { optimizers } from '../optimizers';
-import { align, bytesText, digits, exitCodes, note, paint, plural, print, printJson } from '../output';
+import { align } from '../../align';
+import { bytesText, digits, exitCodes, note, paint, plural, print, printJson } from '../output';
 import { noPng, writePicture, type PictureFormat } from '../picture/files';
 import { planChart } from './chart';
 import { allNetworks, type Network } from './networks';
