@@ -2,10 +2,12 @@
 // How kernel bodies are written, so that one text is a CUDA kernel and a function of this process.
 //
 // A body is a template over Block and works in phases: block.each(f) calls f(thread) for every thread of the
-// block, each on its own; block.sync() ends a phase. What lives from one phase to the next lies in shared
-// memory, block.shared(), or is the same for all threads. On a GPU a thread calls f once, with its own
-// number. The executor calls it for all threads in an order that it shuffles anew for each phase, so a phase
-// in which threads wait for or overwrite each other gives other results there, and the tests see it.
+// block, each on its own; block.sync() ends a phase. Where threads of each warp read only what those of the
+// same warp have written, block.sync_warps() is enough, and does not make warps wait for each other. What
+// lives from one phase to the next lies in shared memory, block.shared(), or is the same for all threads. On
+// a GPU a thread calls f once, with its own number. The executor calls it for all threads in an order that it
+// shuffles anew for each phase, so a phase in which threads wait for or overwrite each other gives other
+// results there, and the tests see it.
 #include <cstddef>
 #include <cstdint>
 
@@ -13,7 +15,7 @@
 
 namespace fo::cuda {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWarp = 32;
 
 #if defined(__CUDACC__)
 
@@ -24,6 +26,7 @@ struct GpuBlock {
   __device__ __forceinline__ int count() const { return int(gridDim.x); }
   __device__ __forceinline__ Shared& shared() const { return *memory; }
   __device__ __forceinline__ void sync() const { __syncthreads(); }
+  __device__ __forceinline__ void sync_warps() const { __syncwarp(); }
   template <class F>
   __device__ __forceinline__ void each(const F& f) const {
     f(int(threadIdx.x));
@@ -51,6 +54,7 @@ class HostBlock {
   int count() const { return launch_.blocks; }
   Shared& shared() const { return *memory_; }
   void sync() {}
+  void sync_warps() {}
   // Every thread once: from a random one on, in random steps that are prime to their number.
   template <class F>
   void each(const F& f) {

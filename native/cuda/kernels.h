@@ -72,17 +72,20 @@ struct PassArgs {
   const Slot* slots;  // null: inline_slots
 
   // Sums of a class's first pass, kMaxSums for each of its chunks; an observing update writes its own.
-  // Floats; doubles of kDouble. The squares' launch writes one float a chunk and, where asked for, one double
-  // to `observed`.
+  // Floats; doubles of kDouble. The squares' launch writes one float a run of chunks and, where asked for,
+  // one double to `observed`.
   void* partials;
   void* observed;  // null: none asked for
 
-  // Squares of all gradients of the step, a float a chunk, in the order of tensors; null: not measured.
+  // Squares of all gradients of the step, a float a run of 2^run chunks, in the order of tensors; null: not
+  // measured.
   const float* grad_partials;
   const double* grad_partials64;  // the same; null where no tensor is float64
   const Chunk* grad_chunks;
-  uint32_t grad_chunk_count;
-  float max_norm;  // 0: none
+  uint32_t* bad_chunks;  // the first of each run that has what is not finite; null: runs are chunks
+  uint32_t run;
+  uint32_t grad_count;  // runs
+  float max_norm;       // 0: none
   double max_norm64;
   float clip = 1;          // where gradients were measured elsewhere
   uint32_t policy;         // of NonFinite; what is not kPropagate leaves everything as it is
@@ -104,6 +107,17 @@ struct PassArgs {
 };
 static_assert(sizeof(PassArgs) <= 4096, "arguments of a launch");
 
+// Every block of an update adds up all sums of squares by itself, so of a large model they are fewer than
+// chunks.
+constexpr uint32_t kMostSquares = 4096;
+constexpr uint32_t runs_of(uint64_t chunks, uint32_t run) {
+  return uint32_t((chunks + (uint64_t(1) << run) - 1) >> run);
+}
+constexpr uint32_t run_of(uint64_t chunks) {
+  uint32_t run = 0;
+  while (runs_of(chunks, run) > kMostSquares) ++run;
+  return run;
+}
 // The means of gradient rows, unscaled but not clipped, which go to TensorRow::means.
 struct MeansArgs {
   const TensorRow* tensors;

@@ -1,5 +1,6 @@
 // The launches of a step.
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <vector>
 
@@ -16,14 +17,19 @@ void CudaStepper::launch_blocks(const Kernel* kernel, uint32_t blocks, const voi
   device_.launch(*kernel, std::max(1, int(blocks)), args, stream_->handle);
 }
 
-// The launch that takes the squares of gradients, into `partials` and, of doubles, `observed`.
-PassArgs CudaStepper::squares_of(const PassArgs& args, void* partials, void* observed) const {
+// The launch that takes the squares of gradients, by runs of chunks, into `partials` and, of doubles,
+// `observed`.
+PassArgs CudaStepper::squares_of(const PassArgs& args, uint32_t run, void* partials, void* observed) const {
   PassArgs squares = args;
   squares.chunks = at<Chunk>(layout_.chunks);
   squares.chunk_count = uint32_t(chunks_.size());
+  squares.run = run;
   squares.partials = partials;
   squares.observed = observed;
   return squares;
+}
+void CudaStepper::launch_squares(const PassArgs& args) {
+  launch_blocks(squares_kernel(doubles_), runs_of(args.chunk_count, args.run), &args);
 }
 
 // Squares for a norm that many steppers share: a float for each chunk of each gradient.
@@ -39,19 +45,29 @@ std::vector<double> CudaStepper::squares(const double* hyper, const StepSettings
     write_slots(args_.inline_slots, settings);
   std::vector<float> sums(chunks_.size());
   shared_squares_.reserve(sums.size() * sizeof(float));
-  const PassArgs args = squares_of(args_, shared_squares_.data(), nullptr);
+  PassArgs args = squares_of(args_, 0, shared_squares_.data(), nullptr);
+  args.bad_chunks = nullptr;
   if (sums.empty()) return {};
-  launch(squares_kernel(doubles_), args.chunk_count, &args);
+  launch_squares(args);
   download(device_, sums.data(), shared_squares_.data(), sums.size() * sizeof(float), stream_->handle);
   return {sums.begin(), sums.end()};
 }
 
-// As decide() has it from the same sums.
+// As the squares' launch and decide() have it from the same sums.
 double CudaStepper::norm_of(const double* squares, size_t count) const {
+  const uint32_t run = run_of(count);
+  std::vector<float> partials(runs_of(count, run));
+  for (size_t i = 0; i < partials.size(); ++i) {
+    bool bad = false;
+    for (size_t k = i << run; k < std::min(count, (i + 1) << run); ++k) {
+      partials[i] += float(squares[k]);
+      bad = bad || !std::isfinite(squares[k]);
+    }
+    if (!std::isfinite(partials[i]) && !bad) partials[i] = FLT_MAX;
+  }
   float sums[kThreads];
-  const std::vector<float> partials(squares, squares + count);
   for (int thread = 0; thread < kThreads; ++thread)
-    sums[thread] = part_of_sum(partials.data(), 1, uint32_t(count), thread);
+    sums[thread] = part_of_sum(partials.data(), 1, uint32_t(partials.size()), thread);
   for (int width = kThreads / 2; width > 0; width /= 2)
     for (int thread = 0; thread < width; ++thread) sums[thread] += sums[thread + width];
   return std::sqrt(sums[0]);
@@ -81,7 +97,9 @@ void CudaStepper::set_arguments(const StepSettings&) {
     args_.grad_partials = at<float>(layout_.grad_partials);
     if (doubles_) args_.grad_partials64 = at<double>(layout_.grad_partials64);
     args_.grad_chunks = at<Chunk>(layout_.chunks);
-    args_.grad_chunk_count = uint32_t(chunks_.size());
+    args_.bad_chunks = at<uint32_t>(layout_.bad_chunks);
+    args_.run = run_of(chunks_.size());
+    args_.grad_count = runs_of(chunks_.size(), args_.run);
     args_.outcomes = outcomes_.ring();
   }
 }
@@ -114,13 +132,13 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     launch(advance_kernel(), 1, &advance);
   }
   if (facts_.measures) {
-    PassArgs squares = squares_of(args_, at<char>(layout_.grad_partials),
+    PassArgs squares = squares_of(args_, args_.run, at<char>(layout_.grad_partials),
                                   doubles_ ? at<char>(layout_.grad_partials64) : nullptr);
     if (facts_.device_counts) {
       squares.rows = at<double>(layout_.hypers);
       squares.shapes = shapes;
     }
-    launch(squares_kernel(doubles_), squares.chunk_count, &squares);
+    launch_squares(squares);
   }
   if (means_.rows > 0) {
     std::copy(args_.inline_slots, args_.inline_slots + kInlineSlots, means_.inline_slots);
@@ -147,14 +165,13 @@ void CudaStepper::run_passes(const StepSettings& settings) {
     args_.observed = facts_.diagnostics ? at<char>(c.observed) : nullptr;
     const Kernel* const kernel =
         observe ? observe_kernel(c.rule, c.mode, c.flavor) : update_kernel(c.rule, c.mode, c.flavor);
-    // Blocks that come and go share memory more evenly than those that stay; but where each begins with sums,
-    // only few may.
-    const bool begins_with_sums = observe || c.norm || facts_.measures;
-    args_.halvings = begins_with_sums ? 0 : c.halvings;
-    if (begins_with_sums) {
+    // Blocks that come and go share memory more evenly than those that stay; but the more of them begin with
+    // sums, the larger they have to be.
+    args_.halvings = observe || c.norm || facts_.measures ? 0 : c.halvings;
+    if (observe || c.norm) {
       launch(kernel, c.chunks, &args_);
     } else {
-      launch_blocks(kernel, c.chunks << c.halvings, &args_);
+      launch_blocks(kernel, c.chunks << args_.halvings, &args_);
     }
   }
   if (must_end && classes_.empty()) {

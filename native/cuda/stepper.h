@@ -67,7 +67,7 @@ class CudaStepper : public StepperBase {
   // Places in the memory of the tables.
   struct Layout {
     size_t rows, chunks, class_chunks, first_rows, shapes, clocks, control, uploaded;
-    size_t hypers, slots, means, grad_partials, grad_partials64, sums, bytes;
+    size_t hypers, slots, means, grad_partials, grad_partials64, bad_chunks, sums, bytes;
   };
 
   // tables.cpp
@@ -98,7 +98,8 @@ class CudaStepper : public StepperBase {
   void reserve_muon(const StepSettings& settings);
   void run_passes(const StepSettings& settings);
   bool may_sync(const Class& c, const StepSettings& settings) const;
-  PassArgs squares_of(const PassArgs& args, void* partials, void* observed) const;
+  PassArgs squares_of(const PassArgs& args, uint32_t run, void* partials, void* observed) const;
+  void launch_squares(const PassArgs& args);
   float clip_known(const StepSettings& settings) const;
   void launch(const Kernel* kernel, uint32_t work, const void* args);  // on a grid that fills the device
   void launch_blocks(const Kernel* kernel, uint32_t blocks, const void* args);

@@ -210,8 +210,10 @@ void CudaStepper::lay_out() {
   layout_.hypers = take(facts_.hypers * hyper_count() * sizeof(double));
   layout_.slots = take(slots_ * sizeof(Slot));
   layout_.means = take(first_rows_.back() * sizeof(double));
-  layout_.grad_partials = take(facts_.measures ? chunks_.size() * sizeof(float) : 0);
-  layout_.grad_partials64 = take(facts_.measures && doubles_ ? chunks_.size() * sizeof(double) : 0);
+  const size_t runs = facts_.measures ? runs_of(chunks_.size(), run_of(chunks_.size())) : 0;
+  layout_.grad_partials = take(runs * sizeof(float));
+  layout_.grad_partials64 = take(doubles_ ? runs * sizeof(double) : 0);
+  layout_.bad_chunks = take(runs * sizeof(uint32_t));
   layout_.sums = place;
   for (Class& c : classes_) {
     const size_t sums = size_t(c.chunks) * kMaxSums * sizeof(double);
@@ -221,14 +223,16 @@ void CudaStepper::lay_out() {
   layout_.bytes = place;
 }
 
-// A stream may be read and written 16 bytes at a time when it begins at such an address.
+// A stream may be read and written 16 or 32 bytes at a time when it begins at such an address.
 TensorRow CudaStepper::row_of(const Tensor& tensor) const {
   TensorRow row = rows_[size_t(row_of_tensor_[size_t(&tensor - tensors_.all().data())])];
   row.param = tensor.args.param;
   row.grad = tensor.args.grad;
-  row.vectors = 0;
+  row.vectors = row.wide = 0;
   const auto note = [&](int stream, const void* memory) {
-    if (reinterpret_cast<uintptr_t>(memory) % 16 == 0) row.vectors |= uint16_t(1u << stream);
+    const uintptr_t address = reinterpret_cast<uintptr_t>(memory);
+    if (address % 16 == 0) row.vectors |= uint16_t(1u << stream);
+    if (address % 32 == 0) row.wide |= uint16_t(1u << stream);
   };
   note(kParamStream, row.param);
   note(kGradStream, row.grad);

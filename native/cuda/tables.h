@@ -13,7 +13,7 @@ namespace fo::cuda {
 constexpr uint32_t kChunk = 16384;
 constexpr int kMaxWholeHypers = 12;
 
-// A tensor's streams: bits of TensorRow::vectors.
+// A tensor's streams: bits of TensorRow::vectors and TensorRow::wide.
 enum StreamBit { kParamStream, kGradStream, kExtraStream, kFirstState };
 
 struct alignas(16) TensorRow {
@@ -30,7 +30,7 @@ struct alignas(16) TensorRow {
   uint32_t first_chunk, chunks;  // in the list of its class
   Format format;
   uint16_t ndim;
-  uint16_t vectors;  // bit k: stream k may be accessed 16 bytes at a time
+  uint16_t vectors, wide;  // bit k: stream k may be accessed 16, 32 bytes at a time
 };
 
 struct Chunk {

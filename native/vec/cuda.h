@@ -66,6 +66,17 @@ struct Guess {
   bool bad;
 };
 
+#if defined(__CUDA_ARCH__)
+// One or the other, without the branch around it that a compiler may make of `?:`.
+FO_FN float choose(uint32_t zero, float where_zero, float elsewhere) {
+  float x;
+  asm("{ .reg .pred p; setp.eq.u32 p, %1, 0; selp.f32 %0, %2, %3, p; }"
+      : "=f"(x)
+      : "r"(zero), "f"(where_zero), "f"(elsewhere));
+  return x;
+}
+#endif
+
 // The steps that the compiler's own division and square root begin with. Where exponents leave room for what
 // lies between them, they end in the number that is rounded once; elsewhere the compiler calls a longer way,
 // and its branch keeps the elements of a thread from being computed at the same time.
@@ -79,7 +90,7 @@ FO_FN Guess guess_quotient(float a, float b) {
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(b));
   r = fused(r, fused(-b, r, 1.f), r);
   const float q = multiply(a, r);
-  return {zero ? q : fused(r, fused(-b, q, a), q), bad};
+  return {fused(r, choose(above, a, fused(-b, q, a)), q), bad};  // of a zero that is q + q, with its sign
 #else
   return {divide(a, b), bad};
 #endif
@@ -92,8 +103,9 @@ FO_FN Guess guess_root(float a) {
 #if defined(__CUDA_ARCH__)
   float r;
   asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  r = choose(bits & 0x7fffffff, 0.f, r);  // infinite at zero, where y and what follows are a
   const float y = multiply(a, r);
-  return {zero ? a : fused(fused(-y, y, a), multiply(r, .5f), y), bad};
+  return {fused(fused(-y, y, a), multiply(r, .5f), y), bad};
 #else
   return {root(a), bad};
 #endif

@@ -24,7 +24,7 @@ template <class Real>
 struct DecisionMemory {
   Decision<Real> made;
   Real sums[1][kThreads];
-  uint32_t bad[kThreads];  // the first chunk that is not finite
+  uint32_t bad[kThreads];  // the first run of chunks that is not finite
 };
 
 // As torch's clip_grad_norm_; a NaN stays one.
@@ -46,20 +46,18 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory<Real>& 
       } else {
         partials = args.grad_partials;
       }
-      m.sums[0][thread] = part_of_sum(partials, 1, args.grad_chunk_count, thread);
+      const Real sum = part_of_sum(partials, 1, args.grad_count, thread);
       uint32_t bad = kNone;
-      FO_UNROLL_BY_8
-      for (uint32_t i = uint32_t(thread); i < args.grad_chunk_count; i += kThreads)
-        if (!is_finite_bits(bits_of(args.grad_partials[i])) && bad == kNone) bad = i;
-      m.bad[thread] = bad;
+      if (!((sum - sum) == 0)) {
+        for (uint32_t i = uint32_t(thread); i < args.grad_count && bad == kNone; i += kThreads)
+          if (!is_finite_bits(bits_of(args.grad_partials[i]))) bad = i;
+      }
+      m.sums[0][thread] = sum, m.bad[thread] = bad;
     });
-    add_up(block, m.sums, 1);
-    for (int width = kThreads / 2; width > 0; width /= 2) {
-      block.each([&](int thread) {
-        if (thread < width && m.bad[thread + width] < m.bad[thread]) m.bad[thread] = m.bad[thread + width];
-      });
-      block.sync();
-    }
+    fold(block, [&](int to, int from) {
+      m.sums[0][to] = m.sums[0][to] + m.sums[0][from];
+      if (m.bad[from] < m.bad[to]) m.bad[to] = m.bad[from];
+    });
   }
   block.each([&](int thread) {
     if (thread != 0) return;
@@ -74,7 +72,10 @@ FO_DEVICE void decide(Block& block, const PassArgs& args, DecisionMemory<Real>& 
           d.clip = clip_of(norm, args.max_norm);
         }
       }
-      if (m.bad[0] != kNone) d.bad_tensor = int(args.grad_chunks[m.bad[0]].tensor);
+      if (m.bad[0] != kNone) {
+        const uint32_t chunk = args.bad_chunks ? args.bad_chunks[m.bad[0]] : m.bad[0];
+        d.bad_tensor = int(args.grad_chunks[chunk].tensor);
+      }
       if (d.bad_tensor >= 0 && args.policy != kPropagate) d.apply = 0;
     }
     if (args.found_inf && *args.found_inf != 0) d.apply = 0;

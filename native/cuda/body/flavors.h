@@ -17,6 +17,7 @@ struct View {
   const TensorRow& row;
   const Slot& slot;
   Blocks8Memory* blocks = nullptr;  // of kBlocks8
+  bool wide = false;                // all streams are aligned for groups of elements
   template <int E>
   FO_MEMBER bool vector(int stream, const Place& at) const {
     return at.whole(E) && (row.vectors >> stream & 1) != 0;
@@ -33,23 +34,24 @@ FO_DEVICE uint32_t count_of(const TensorRow& row, uint32_t index) {
 struct Piece {
   uint32_t chunk, begin, end;
 };
-FO_DEVICE Piece whole_chunk(uint32_t index) { return {index, 0, kChunk}; }
 
-// Calls f(place) for a thread's part of a piece.
-template <class F, class Each>
+// Calls f(place) for a thread's part of a piece, kSpan elements at a time. A piece ends between these or with
+// the tensor, so its end is all that a place has to know.
+template <int kSpan, class Each>
 FO_DEVICE void each_place(const TensorRow& row, const Piece& piece, int thread, const Each& f) {
   const uint32_t count = count_of(row, piece.chunk), end = piece.end < count ? piece.end : count;
-  for (uint32_t i = piece.begin + uint32_t(thread) * F::E; i < end; i += kThreads * F::E)
-    f(Place{piece.chunk, i, count});
+  for (uint32_t i = piece.begin + uint32_t(thread) * kSpan; i < end; i += kThreads * kSpan)
+    f(Place{piece.chunk, i, end});
 }
 
-// Every stream is of T.
-template <class T, int kElements>
+// Every stream is of T. A fast update takes kGroupsAtOnce times as many elements at a time.
+template <class T, int kElements, int kGroupsAtOnce = 1>
 struct Pure {
   using Real = T;
   using V = lane::Lane<T>;
   using Single = Pure<T, 1>;  // the same, one element at a time
-  static constexpr int E = kElements;
+  static constexpr int E = kElements, kGroups = kGroupsAtOnce;
+  static constexpr size_t kGroupBytes = kGroups * E * sizeof(T);
   // A second loop for tensors all of whose streams are aligned, where there are registers and time for it.
   static constexpr bool kFastPath = std::is_same<T, float>::value;
   using Raw = Pack<T, E>;
@@ -88,9 +90,31 @@ struct Pure {
     put<kFast>(view, view.row.param, DType::kF32, kParamStream, at, p);
   }
   FO_DEVICE unsigned weight_streams(const TensorRow&) { return 1u << kParamStream; }
+
+  template <int G>
+  FO_DEVICE void fetch_groups(Raw (&raw)[G], const View& view, const void* stream, const Place& at) {
+    read_groups(raw, static_cast<const T*>(stream), at, view.wide);
+  }
+  FO_DEVICE bool has_groups(const TensorRow&) { return true; }
+  using Held = Reals;
+  FO_DEVICE Held hold(const Reals& x) { return x; }
+  template <int G>
+  FO_DEVICE void put_groups(const View& view, void* stream, const Place& at, const Held (&x)[G]) {
+    write_groups(static_cast<T*>(stream), x, at, view.wide);
+  }
+  template <int G>
+  FO_DEVICE void fetch_weight_groups(Weights (&w)[G], const View& view, const Place& at) {
+    fetch_groups(w, view, view.row.param, at);
+  }
+  using HeldWeights = Reals;
+  FO_DEVICE Reals hold_weights(const Reals& p, const Weights&, const View&, const Place&) { return p; }
+  template <int G>
+  FO_DEVICE void put_weight_groups(const View& view, const Place& at, const HeldWeights (&p)[G]) {
+    put_groups(view, view.row.param, at, p);
+  }
 };
 
-using Plain = Pure<float, 4>;
+using Plain = Pure<float, 4, FO_PLAIN_GROUPS>;
 using Double = Pure<double, 2>;
 
 // Every stream is what the tensor's format says, which all threads of a block branch on alike.
@@ -98,7 +122,8 @@ struct Mixed {
   using Single = Mixed;
   using Real = float;
   using V = lane::V;
-  static constexpr int E = 4;
+  static constexpr int E = 4, kGroups = 1;
+  static constexpr size_t kGroupBytes = 16;
   static constexpr bool kFastPath = false;
   // Four elements: 32 bits each, or 16 each in the first two.
   struct Raw {
@@ -113,6 +138,9 @@ struct Mixed {
     Word first, second;
   };
   using Reals = Pack<float, E>;
+  FO_DEVICE bool has_groups(const TensorRow&) { return false; }
+  using Held = Reals;  // where there are groups
+  using HeldWeights = Reals;
 
   template <bool kFast>
   FO_DEVICE void fetch_words(Raw& raw, const void* stream, bool wide, const Place& at, bool vector) {
@@ -137,7 +165,7 @@ struct Mixed {
   FO_DEVICE void put_halves(void* stream, const Place& at, bool vector, const Halves& x) {
     uint16_t* const half = static_cast<uint16_t*>(stream);
     if (kFast || vector) {
-      *reinterpret_cast<Pair*>(global<8>(half + at.at())) = {x.word[0], x.word[1]};
+      store(half + at.at(), Pair{x.word[0], x.word[1]});
     } else {
       FO_UNROLL
       for (int e = 0; e < E; ++e)
@@ -171,15 +199,17 @@ struct Mixed {
                      const Reals& x) {
     const bool vector = view.template vector<E>(number, at);
     if (type == DType::kF32) return write<kFast>(static_cast<float*>(stream), x, at, vector);
+    if (type == DType::kBf16) return put_halves<kFast>(stream, at, vector, nearest(x));
     Halves half;
-    if (type == DType::kBf16) {
-      FO_UNROLL
-      for (int e = 0; e < E; e += 2) half.word[e / 2] = bf16_pair(x.x[e], x.x[e + 1]);
-    } else {
-      FO_UNROLL
-      for (int e = 0; e < E; ++e) half.add(e, to_f16(x.x[e]));
-    }
+    FO_UNROLL
+    for (int e = 0; e < E; ++e) half.add(e, to_f16(x.x[e]));
     put_halves<kFast>(stream, at, vector, half);
+  }
+  FO_DEVICE Halves nearest(const Reals& x) {
+    Halves half;
+    FO_UNROLL
+    for (int e = 0; e < E; e += 2) half.word[e / 2] = bf16_pair(x.x[e], x.x[e + 1]);
+    return half;
   }
 
   template <bool kFast>
@@ -234,6 +264,15 @@ struct Mixed {
     }
     return high;
   }
+  FO_DEVICE Halves split(const Reals& p, Halves* low) {
+    Halves high;
+    FO_UNROLL
+    for (int e = 0; e < E; ++e) {
+      const float x = canonical(p.x[e]);
+      high.add(e, split_high(x)), low->add(e, split_low(x));
+    }
+    return high;
+  }
   template <bool kFast>
   FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights&) {
     const TensorRow& row = view.row;
@@ -259,11 +298,7 @@ struct Mixed {
         break;
       }
       case Rounding::kSplit:
-        FO_UNROLL
-        for (int e = 0; e < E; ++e) {
-          const float x = canonical(p.x[e]);
-          high.add(e, split_high(x)), low.add(e, split_low(x));
-        }
+        high = split(p, &low);
         put_halves<kFast>(row.extra, at, extra_vector, low);
         break;
     }

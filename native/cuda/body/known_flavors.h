@@ -23,22 +23,37 @@ struct KnownStates : Mixed {
   }
 };
 
-// Weights and states of float32: the parameter is one or has a master. Gradients are anything.
+// Weights and states of float32: the parameter is one, has a master or is split. Gradients are anything.
 struct Wide : KnownStates<DType::kF32> {
   using Single = Wide;
 
-  using Weights = Raw;
+  using Weights = Raw;  // of split ones the halves, one behind the other
+  FO_DEVICE bool is_split(const TensorRow& row) { return row.format.rounding == Rounding::kSplit; }
   FO_DEVICE bool has_master(const TensorRow& row) { return row.extra != nullptr; }
   FO_DEVICE void* weights_of(const TensorRow& row) { return has_master(row) ? row.extra : row.param; }
   FO_DEVICE int stream_of(const TensorRow& row) { return has_master(row) ? kExtraStream : kParamStream; }
   template <bool kFast>
   FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
-    fetch<kFast>(w, view, weights_of(view.row), DType::kF32, stream_of(view.row), at);
+    const TensorRow& row = view.row;
+    if (!is_split(row)) return fetch<kFast>(w, view, weights_of(row), DType::kF32, stream_of(row), at);
+    Raw low;
+    fetch<kFast>(w, view, row.param, DType::kBf16, kParamStream, at);
+    fetch<kFast>(low, view, row.extra, DType::kBf16, kExtraStream, at);
+    w.word[2] = low.word[0], w.word[3] = low.word[1];
   }
-  FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View&) { decode(p, w, DType::kF32); }
+  FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View& view) {
+    if (!is_split(view.row)) return decode(p, w, DType::kF32);
+    FO_UNROLL
+    for (int e = 0; e < E; ++e) p.x[e] = join(half_of(w, e), half_of(w, E + e));
+  }
   template <bool kFast>
   FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights&) {
     const TensorRow& row = view.row;
+    if (is_split(row)) {
+      Halves low;
+      put_halves<kFast>(row.param, at, view.vector<E>(kParamStream, at), split(p, &low));
+      return put_halves<kFast>(row.extra, at, view.vector<E>(kExtraStream, at), low);
+    }
     put<kFast>(view, weights_of(row), DType::kF32, stream_of(row), at, p);
     if (!has_master(row)) return;
     const DType type = row.format.param == DType::kBf16 ? DType::kBf16 : DType::kF16;
@@ -75,8 +90,48 @@ struct Bf16 : KnownStates<DType::kBf16> {
         put_halves<kFast>(row.param, at, vector, compensated(p, w.high, w.low, &low));
         return put_halves<kFast>(row.extra, at, view.vector<E>(kExtraStream, at), low);
       default:
-        put<kFast>(view, row.param, DType::kBf16, kParamStream, at, p);
+        put_halves<kFast>(row.param, at, vector, nearest(p));
     }
+  }
+
+  // Eight elements at a time: 16 bytes.
+  static constexpr int kGroups = 2;
+  template <int G>
+  struct alignas(4 * E / 2 * G) Words {
+    Word word[E / 2 * G];
+  };
+  template <int G>
+  FO_DEVICE void fetch_groups(Raw (&raw)[G], const View&, const void* stream, const Place& at) {
+    const auto* const p = global<sizeof(Words<G>)>(static_cast<const uint16_t*>(stream) + at.at());
+    const Words<G> x = *reinterpret_cast<const Words<G>*>(p);
+    FO_UNROLL
+    for (int i = 0; i < E / 2 * G; ++i) raw[i / (E / 2)].word[i % (E / 2)] = x.word[i];
+  }
+  using Held = Halves;
+  FO_DEVICE Held hold(const Reals& x) { return nearest(x); }
+  template <int G>
+  FO_DEVICE void put_groups(const View&, void* stream, const Place& at, const Held (&x)[G]) {
+    Words<G> out;
+    FO_UNROLL
+    for (int i = 0; i < E / 2 * G; ++i) out.word[i] = x[i / (E / 2)].word[i % (E / 2)];
+    store(static_cast<uint16_t*>(stream) + at.at(), out);
+  }
+  // What Kahan summation keeps takes the registers of a second group.
+  FO_DEVICE bool has_groups(const TensorRow& row) { return row.format.rounding != Rounding::kKahan; }
+  template <int G>
+  FO_DEVICE void fetch_weight_groups(Weights (&w)[G], const View& view, const Place& at) {
+    Raw high[G];
+    fetch_groups(high, view, view.row.param, at);
+    FO_UNROLL
+    for (int g = 0; g < G; ++g) w[g].high = high[g];
+  }
+  using HeldWeights = Halves;
+  FO_DEVICE Halves hold_weights(const Reals& p, const Weights&, const View& view, const Place& at) {
+    return view.row.format.rounding == Rounding::kStochastic ? by_chance(p, view, at) : nearest(p);
+  }
+  template <int G>
+  FO_DEVICE void put_weight_groups(const View& view, const Place& at, const HeldWeights (&held)[G]) {
+    put_groups(view, view.row.param, at, held);
   }
 };
 

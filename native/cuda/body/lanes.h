@@ -21,6 +21,17 @@ FO_DEVICE Real number(float single, double full) {
   }
 }
 
+// Three states or means are too much for the registers that a kernel of known formats, or for groups of
+// elements, should keep to.
+template <class Rule, int M>
+constexpr bool kIsSlim = !Rule::kCentralizes && (Rule::kStates < 3 || (Rule::uses(M) & 7) != 7);
+
+// Nor are there registers for a second group of what has many coefficients or terms, by the compiler's
+// report.
+template <class Rule>
+constexpr bool kHasManyTerms = std::is_same<Rule, NAdam>::value || std::is_same<Rule, RAdam>::value ||
+                               std::is_same<Rule, RMSprop>::value;
+
 template <class Rule, int M, class F, PassKind kPass>
 struct Lanes {
   using Real = typename F::Real;
@@ -28,6 +39,10 @@ struct Lanes {
   using Reals = typename F::Reals;
   static constexpr int E = F::E, kStates = Rule::kStates;
   static constexpr bool kMeasures = kPass == kMeasurePass;
+  // Elements that a thread takes at a time. Where there are sums, their order does not depend on the GPU.
+  static constexpr bool kHasGroups =
+      kPass == kUpdatePass && F::kFastPath && kIsSlim<Rule, M> && !kHasManyTerms<Rule>;
+  static constexpr int kGroups = kHasGroups ? F::kGroups : 1;
   template <bool kFast>
   static constexpr bool kGuesses = kFast && kPass == kUpdatePass && std::is_same<Real, float>::value;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
@@ -68,80 +83,107 @@ struct Lanes {
 
   // Updates of the fast path guess quotients and roots, and leave elements for which a guess may be wrong to
   // the other. False: nothing was written.
-  template <bool kFast, class S>
+  template <bool kFast, int G, class S>
   FO_DEVICE bool run(const View& view, const Slot& slot, const Real& clip_factor, const Place& at, S& sums) {
     forget();
     const TensorRow& row = view.row;
-    RowPlace row_at{};
-    if constexpr (Rule::kCentralizes) row_at = row_place(row, at);
-    typename F::Weights weights;
-    typename F::Raw raw_grad, raw[kStates + 1];
-    F::template fetch_weights<kFast>(weights, view, at);
-    F::template fetch<kFast>(raw_grad, view, row.grad, row.format.grad, kGradStream, at);
-    FO_UNROLL
-    for (int k = 0; k < kStates; ++k)
-      if (used(k)) F::template fetch_state<kFast>(raw[k], view, k, at);
-
-    Reals p, g, s[kStates + 1];
-    F::decode_weights(p, weights, view);
-    F::decode(g, raw_grad, row.format.grad);
-    FO_UNROLL
-    for (int k = 0; k < kStates; ++k)
-      if (used(k)) F::decode_state(s[k], raw[k], view, k, at, !(Rule::kNonNegative >> k & 1));
+    RowPlace row_at[G] = {};
+    if constexpr (Rule::kCentralizes) {
+      FO_UNROLL
+      for (int g = 0; g < G; ++g) row_at[g] = row_place(row, at.after(g * E));
+    }
+    typename F::Weights weights[G];
+    typename F::Raw raw_grad[G], raw[kStates + 1][G];
+    if constexpr (G == 1) {
+      F::template fetch_weights<kFast>(weights[0], view, at);
+      F::template fetch<kFast>(raw_grad[0], view, row.grad, row.format.grad, kGradStream, at);
+      FO_UNROLL
+      for (int k = 0; k < kStates; ++k)
+        if (used(k)) F::template fetch_state<kFast>(raw[k][0], view, k, at);
+    } else {
+      F::fetch_weight_groups(weights, view, at);
+      F::fetch_groups(raw_grad, view, row.grad, at);
+      FO_UNROLL
+      for (int k = 0; k < kStates; ++k)
+        if (used(k)) F::fetch_groups(raw[k], view, row.states[k], at);
+    }
 
     typename Rule::template Coef<Real> coef;
     std::memcpy(&coef, slot.coef, sizeof coef);
     const V unscale(number<Real>(slot.unscale, slot.unscale64)), clip(clip_factor);
-    V gradient[E];
-    FO_UNROLL
-    for (int e = 0; e < E; ++e) gradient[e] = clip * (unscale * V(g.x[e]));
-    if constexpr (Rule::kCentralizes) center(gradient, row, at, row_at, clip);
-
     using Number = std::conditional_t<kGuesses<kFast>, lane::Quick, V>;
-    V next[E];
+    Reals p, s[kStates + 1];
+    // What is written in the end, of one group and of more; the latter as it is stored, to save registers.
+    std::conditional_t<(G > 1), typename F::Held, NoSums> held[kStates + 1][G];
+    std::conditional_t<(G > 1), typename F::HeldWeights, NoSums> held_weights[G];
     bool bad = false;
     FO_UNROLL
-    for (int e = 0; e < E; ++e) {
-      Number own[kStates + 1], weight(p.x[e]);
+    for (int group = 0; group < G; ++group) {
+      const Place own_at = at.after(group * E);
+      Reals g;
+      F::decode_weights(p, weights[group], view);
+      F::decode(g, raw_grad[group], row.format.grad);
       FO_UNROLL
       for (int k = 0; k < kStates; ++k)
-        if (used(k)) own[k] = Number(s[k].x[e]);
-      if constexpr (kMeasures) {
-        typename S::Part part{sums, e, at.has(e)};
-        Rule::template measure<M>(weight, gradient[e], own, coef, part);
-      } else {
-        Rule::template update<M>(weight, Number(gradient[e].x), own, coef);
-      }
-      next[e] = V(weight.x);
-      if constexpr (kGuesses<kFast>) bad = bad || weight.bad;
+        if (used(k)) F::decode_state(s[k], raw[k][group], view, k, own_at, !(Rule::kNonNegative >> k & 1));
+      V gradient[E];
       FO_UNROLL
-      for (int k = 0; k < kStates; ++k) {
-        if (!used(k)) continue;
-        s[k].x[e] = own[k].x;
-        if constexpr (kGuesses<kFast>) bad = bad || own[k].bad;
+      for (int e = 0; e < E; ++e) gradient[e] = clip * (unscale * V(g.x[e]));
+      if constexpr (Rule::kCentralizes) center(gradient, row, own_at, row_at[group], clip);
+
+      V next[E];
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) {
+        Number own[kStates + 1], weight(p.x[e]);
+        FO_UNROLL
+        for (int k = 0; k < kStates; ++k)
+          if (used(k)) own[k] = Number(s[k].x[e]);
+        if constexpr (kMeasures) {
+          typename S::Part part{sums, e, own_at.has(e)};
+          Rule::template measure<M>(weight, gradient[e], own, coef, part);
+        } else {
+          Rule::template update<M>(weight, Number(gradient[e].x), own, coef);
+        }
+        next[e] = V(weight.x);
+        if constexpr (kGuesses<kFast>) bad = bad || weight.bad;
+        FO_UNROLL
+        for (int k = 0; k < kStates; ++k) {
+          if (!used(k)) continue;
+          s[k].x[e] = own[k].x;
+          if constexpr (kGuesses<kFast>) bad = bad || own[k].bad;
+        }
+      }
+      if constexpr (kPass == kObservePass) {
+        if (slot.sync) meet_slow<kFast>(next, view, slot, own_at);
+        FO_UNROLL
+        for (int e = 0; e < E; ++e) {
+          const typename S::Part part{sums, e, own_at.has(e)};
+          part.square(kGradSquares, unscale * V(g.x[e]));
+          part.square(kUpdateSquares, next[e] - V(p.x[e]));
+          part.square(kParamSquares, V(p.x[e]));
+        }
+      }
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) p.x[e] = next[e].x;
+      if constexpr (G > 1) {
+        FO_UNROLL
+        for (int k = 0; k < kStates; ++k)
+          if (written(k)) held[k][group] = F::hold(s[k]);
+        held_weights[group] = F::hold_weights(p, weights[group], view, own_at);
       }
     }
     if (bad) return false;
     forget();
-    if constexpr (!kMeasures) {
-      if (slot.sync) meet_slow<kFast>(next, view, slot, at);
-    }
-    FO_UNROLL
-    for (int k = 0; k < kStates; ++k)
-      if (written(k)) F::template put_state<kFast>(view, k, at, s[k]);
-    if constexpr (kPass == kObservePass) {
+    if constexpr (G == 1) {
       FO_UNROLL
-      for (int e = 0; e < E; ++e) {
-        const typename S::Part part{sums, e, at.has(e)};
-        part.square(kGradSquares, unscale * V(g.x[e]));
-        part.square(kUpdateSquares, next[e] - V(p.x[e]));
-        part.square(kParamSquares, V(p.x[e]));
-      }
-    }
-    if constexpr (!kMeasures) {
+      for (int k = 0; k < kStates; ++k)
+        if (written(k)) F::template put_state<kFast>(view, k, at, s[k]);
+      if constexpr (!kMeasures) F::template put_weights<kFast>(view, at, p, weights[0]);
+    } else {
       FO_UNROLL
-      for (int e = 0; e < E; ++e) p.x[e] = next[e].x;
-      F::template put_weights<kFast>(view, at, p, weights);
+      for (int k = 0; k < kStates; ++k)
+        if (written(k)) F::put_groups(view, row.states[k], at, held[k]);
+      F::put_weight_groups(view, at, held_weights);
     }
     return true;
   }
@@ -162,35 +204,30 @@ struct Lanes {
     write<false>(slow, x, at, vector);
   }
 
-  // Elements of one thread in a chunk that has all of them, or the first of them.
-  template <class S>
+  // Elements of one thread, as far as there are so many.
+  template <int G, class S>
   FO_DEVICE void one(const View& view, const Real& clip, const Place& at, bool aligned, S& sums) {
     if constexpr (kPass == kUpdatePass && F::kFastPath) {
-      if (!(aligned && at.whole(E) && run<true>(view, view.slot, clip, at, sums)))
-        rare(view.row, view.slot, clip, at);
+      if (!(aligned && at.whole(G * E) && run<true, G>(view, view.slot, clip, at, sums)))
+        rare(view.row, view.slot, clip, {at.chunk, at.first, at.whole(G * E) ? at.first + G * E : at.count});
     } else if constexpr (kMeasures && F::kFastPath) {
       if (aligned && at.whole(E)) {
-        run<true>(view, view.slot, clip, at, sums);
+        run<true, 1>(view, view.slot, clip, at, sums);
       } else {
-        run<false>(view, view.slot, clip, at, sums);
+        run<false, 1>(view, view.slot, clip, at, sums);
       }
     } else {
-      run<false>(view, view.slot, clip, at, sums);
+      run<false, 1>(view, view.slot, clip, at, sums);
     }
   }
   // Out of line, so that its registers are not those of the loop; one by one where that is less code.
   FO_CALLED void rare(const TensorRow& row, const Slot& slot, const Real& clip, Place at) {
     NoSums none;
     using Single = typename F::Single;
-    if constexpr (std::is_same<Single, F>::value) {
-      run<false>({row, slot}, slot, clip, at, none);
-    } else {
-      const uint32_t end = at.whole(E) ? at.first + E : at.count;
-      FO_NO_UNROLL
-      for (uint32_t i = at.first; i < end; ++i)
-        Lanes<Rule, M, Single, kPass>::template run<false>({row, slot}, slot, clip, {at.chunk, i, i + 1},
-                                                           none);
-    }
+    FO_NO_UNROLL
+    for (uint32_t i = at.first; i < at.count; i += Single::E)
+      Lanes<Rule, M, Single, kPass>::template run<false, 1>(
+          {row, slot}, slot, clip, {at.chunk, i, Single::E > 1 ? at.count : i + 1}, none);
   }
 
   // A thread's part of a piece of a chunk.
@@ -198,7 +235,15 @@ struct Lanes {
   FO_DEVICE void piece(const View& view, const Real& clip, const Piece& piece, int thread, S& sums) {
     const unsigned needed = streams(view.row);
     const bool aligned = F::kFastPath && (view.row.vectors & needed) == needed;
-    each_place<F>(view.row, piece, thread, [&](const Place& at) { one(view, clip, at, aligned, sums); });
+    View own = view;
+    if (kGroups > 1) own.wide = F::kGroupBytes <= 16 || (view.row.wide & needed) == needed;
+    const auto in = [&](auto groups) {
+      constexpr int G = decltype(groups)::value;
+      each_place<G * E>(view.row, piece, thread,
+                        [&](const Place& at) { one<G>(own, clip, at, aligned, sums); });
+    };
+    if (kGroups > 1 && !F::has_groups(view.row)) return in(std::integral_constant<int, 1>());
+    in(std::integral_constant<int, kGroups>());
   }
 };
 

@@ -33,6 +33,7 @@ struct Pass {
   struct Shared {
     TensorRow row;
     Slot slot;
+    uint32_t tensor, end;  // what the block is at, and the end of its share: here, not in registers
     DecisionMemory<Real> decision;
     Real sums[kRows][kThreads];
     std::conditional_t<kBlocks, Blocks8Memory, Nothing> blocks;
@@ -56,15 +57,17 @@ struct Pass {
 
   template <class Block>
   FO_DEVICE void chunks(Block& block, const PassArgs& args, Shared& m) {
-    uint32_t tensor = ~0u;
     const uint32_t halvings = kInPieces ? args.halvings : 0, length = kChunk >> halvings;
     const Range range = share(block, args.chunk_count << halvings);
-    for (uint32_t at = range.begin; at < range.end; ++at) {
+    block.each([&](int thread) {
+      if (thread == 0) m.tensor = ~0u, m.end = range.end;
+    });
+    block.sync();
+    for (uint32_t at = range.begin; at < m.end; ++at) {
       const uint32_t i = at >> halvings, begin = (at - (i << halvings)) * length;
       const Chunk chunk = args.chunks[i];
-      if (chunk.tensor != tensor) {
-        tensor = chunk.tensor;
-        enter(block, args, m, tensor);
+      if (chunk.tensor != m.tensor) {
+        enter(block, args, m, chunk.tensor);
         if constexpr (kFinishes) finish_coef(block, args, m);
       }
       const Real& clip = m.decision.made.clip;
@@ -104,7 +107,7 @@ struct Pass {
         const Place at = place(first, thread);
         for (int k = 0; k < Rule::kStates; ++k) m.blocks.magnitudes[k][thread] = 0;
         ThreadSums sums;
-        if (at.first < count) L::one(view, clip, at, false, sums);
+        if (at.first < count) L::template one<1>(view, clip, at, false, sums);
         if constexpr (kSums > 0) {
           for (int k = 0; k < kSums; ++k)
             m.sums[k][thread] = first == 0 ? sums.total(k) : lane::add(m.sums[k][thread], sums.total(k));
@@ -134,6 +137,7 @@ struct Pass {
       static_assert(kWords<TensorRow> + kWords<Slot> <= kThreads, "a word each");
       copy_word(&m.row, &row, thread);
       copy_word(&m.slot, &slot, thread - kWords<TensorRow>);
+      if (thread == 0) m.tensor = tensor;
     });
     block.sync();
   }

@@ -5,8 +5,8 @@
 namespace fo::cuda {
 
 const Kernel* squares_kernel(bool doubles) {
-  static const Kernel* const kernels[] = {make_kernel<Squares<float>, 3>("squares"),
-                                          make_kernel<Squares<double>, 3>("squares, float64")};
+  static const Kernel* const kernels[] = {make_kernel<Squares<float>, 2>("squares"),
+                                          make_kernel<Squares<double>, 2>("squares, float64")};
   return kernels[doubles];
 }
 

@@ -29,10 +29,7 @@ constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kBlocks8 || !std::is_sa
                          : kPass == kMeasurePass ? Rule::kSums > 0
                                                  : true);
 
-// Three states or means are too much for the registers that a kernel of known formats should keep to: left to
-// Mixed.
-template <class Rule, int M>
-constexpr bool kIsSlim = !Rule::kCentralizes && (Rule::kStates < 3 || (Rule::uses(M) & 7) != 7);
+// Formats that have kernels of their own for slim rules; what is not slim is left to Mixed.
 template <class F>
 constexpr bool kIsKnown = std::is_same<F, Wide>::value || std::is_same<F, Bf16>::value;
 

@@ -44,11 +44,11 @@ const Kernel* make_kernel(const char* pass, const char* rule, int mode, const ch
 Flavor flavor_of(Format f) {
   if (f.state == DType::kBlocks8) return Flavor::kBlocks8;
   if (f.param == DType::kF64) return Flavor::kDouble;
-  if (f.state == DType::kF32 && f.rounding == Rounding::kMaster) return Flavor::kWide;
+  const bool has_master = f.rounding == Rounding::kMaster || f.rounding == Rounding::kSplit;
+  if (f.state == DType::kF32 && has_master) return Flavor::kWide;
   if (f.state == DType::kF32 && f.param == DType::kF32)
     return f.grad == DType::kF32 ? Flavor::kPlain : Flavor::kWide;
   const bool is_bf16 = f.param == DType::kBf16 && f.grad == DType::kBf16 && f.state == DType::kBf16;
-  const bool has_master = f.rounding == Rounding::kMaster || f.rounding == Rounding::kSplit;
   return is_bf16 && !has_master ? Flavor::kBf16 : Flavor::kMixed;
 }
 

@@ -172,6 +172,11 @@ struct World {
     }
   }
 
+  // Whether weights meet slow ones, which the observing update alone does.
+  bool meets() const {
+    return std::any_of(slots.begin(), slots.end(), [](const fo::cuda::Slot& slot) { return slot.sync != 0; });
+  }
+
   // Tables over the tensors where they lie now.
   fo::cuda::PassArgs args() {
     rows.clear();
@@ -181,8 +186,11 @@ struct World {
       row.param = t.param.data(), row.grad = t.grad.data(), row.extra = t.extra.data();
       for (int k = 0; k < fo::kMaxStates; ++k) row.states[k] = t.states[k].data();
       const auto streams = t.streams();
-      for (size_t k = 0; k < streams.size(); ++k)
-        if (reinterpret_cast<uintptr_t>(streams[k]->data()) % 16 == 0) row.vectors |= uint16_t(1u << k);
+      for (size_t k = 0; k < streams.size(); ++k) {
+        const auto address = reinterpret_cast<uintptr_t>(streams[k]->data());
+        if (address % 16 == 0) row.vectors |= uint16_t(1u << k);
+        if (address % 32 == 0) row.wide |= uint16_t(1u << k);
+      }
       row.length = t.length;
       row.columns = t.columns;
       if (t.columns) row.means = t.is_double() ? static_cast<void*>(t.means64.data()) : t.means.data();

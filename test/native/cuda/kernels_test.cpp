@@ -125,7 +125,7 @@ void step(World* world, const Step& how, int blocks, uint64_t seed) {
     args.grad_partials = squares.data();
     args.grad_partials64 = squares64.data();
     args.grad_chunks = world->chunks.data();
-    args.grad_chunk_count = args.chunk_count;
+    args.grad_count = args.chunk_count;
     args.max_norm = how.max_norm;
     args.max_norm64 = double(how.max_norm);
   }
@@ -144,7 +144,7 @@ void step(World* world, const Step& how, int blocks, uint64_t seed) {
   if (s.rule->sums > 0)
     launch(fo::cuda::measure_kernel(s.rule->index, s.mode(), flavor), &args, blocks, seed + 2);
   if (how.observe) args.observed = world->observed.data();
-  const auto kernel = how.observe ? fo::cuda::observe_kernel : fo::cuda::update_kernel;
+  const auto kernel = how.observe || world->meets() ? fo::cuda::observe_kernel : fo::cuda::update_kernel;
   launch(kernel(s.rule->index, s.mode(), flavor), &args, blocks, seed + 3);
 }
 
@@ -227,8 +227,8 @@ void formats_of(const fo::RuleInfo& rule, bool observe) {
         Setup s{&rule, own[random.below(own.size())], format};
         s.grad_scale = variant == 1 ? 3 : 1;
         s.special = variant == 2;
-        s.slow = syncs || variant == 1;
-        s.sync = !syncs && variant == 1;
+        s.slow = syncs || (variant == 1 && observe);
+        s.sync = !syncs && variant == 1 && observe;
         s.t = double(1 + random.below(6));
         s.seed = random.next();
         for (size_t i = 0; i < count; ++i)

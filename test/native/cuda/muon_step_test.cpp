@@ -76,7 +76,7 @@ void whole_steps() {
       PassArgs args = model.args();
       args.grad_partials = partials.data;
       args.grad_chunks = chunks.data;
-      args.grad_chunk_count = 2;
+      args.grad_count = 2;
       args.max_norm = 2;
       for (int step = 0; step < 3; ++step) {
         model.step.run(args, nullptr, model.stream.handle);
@@ -112,7 +112,7 @@ void skipped() {
   args.found_inf = nullptr;
   args.grad_partials = partials.data;
   args.grad_chunks = chunks.data;
-  args.grad_chunk_count = 1;
+  args.grad_count = 1;
   args.policy = 1;
   model.step.run(args, nullptr, model.stream.handle);
   EXPECT(model.bits() == before, "%s", "nor what a bad gradient skips");

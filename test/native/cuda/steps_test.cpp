@@ -66,6 +66,47 @@ void squares() {
   }
 }
 
+// Runs of chunks, in the order of chunks.
+void runs() {
+  const fo::RuleInfo& rule = *fo::find_rule("sgd");
+  for (const DType grad : {DType::kF32, DType::kF64}) {
+    Setup s{&rule, hyper_rows(rule, 0)[0], {grad, grad}};
+    s.lengths = {5, 20000, 0, 33000, 16384 * 9, 7};
+    World world(s);
+    world.tensors[3].grad.set(17000, double(NAN));
+    world.tensors[4].grad.set(3, double(INFINITY));
+    const std::vector<float> single = squares_of(&world, 3, 1);
+    for (uint32_t run = 1; run < 6; ++run) {
+      const uint32_t count = fo::cuda::runs_of(single.size(), run);
+      fo::cuda::PassArgs args = world.args();
+      std::vector<float> sums(count, -1);
+      std::vector<uint32_t> bad(count, 77);
+      args.partials = sums.data(), args.bad_chunks = bad.data(), args.run = run;
+      launch(fo::cuda::squares_kernel(grad == DType::kF64), &args, int(run), run);
+      for (uint32_t i = 0; i < count; ++i) {
+        double wanted = 0;
+        uint32_t first = ~0u;
+        for (size_t k = size_t(i) << run; k < std::min(single.size(), size_t(i + 1) << run); ++k) {
+          wanted += double(single[k]);
+          if (!std::isfinite(single[k]) && first == ~0u) first = uint32_t(k);
+        }
+        EXPECT(std::abs(sums[i] - wanted) <= 1e-6 * wanted || (first != ~0u && !std::isfinite(sums[i])),
+               "run %u of 2^%u chunks has %.9g, not %.9g", i, run, sums[i], wanted);
+        EXPECT(bad[i] == first, "the first bad chunk of run %u is %u, not %u", i, bad[i], first);
+      }
+      std::vector<Outcome> ring(fo::cuda::kOutcomes);
+      args.grad_partials = sums.data(), args.grad_count = count, args.grad_chunks = world.chunks.data();
+      const std::vector<double> sums64(sums.begin(), sums.end());
+      args.grad_partials64 = sums64.data();
+      args.policy = kSkip, args.outcomes = ring.data(), args.last = 1;
+      launch(fo::cuda::update_kernel(rule.index, s.mode(), fo::cuda::flavor_of(s.format)), &args, 2, run);
+      EXPECT(ring[0].bad_tensor == 3, "bad tensor %d", ring[0].bad_tensor);
+    }
+  }
+  EXPECT(fo::cuda::run_of(0) == 0 && fo::cuda::run_of(4096) == 0, "%s", "few chunks are not put together");
+  EXPECT(fo::cuda::run_of(4097) == 1 && fo::cuda::run_of(100000) == 5, "%s", "many are");
+}
+
 // A step with everything that may stop it.
 struct Stop {
   double bad = 0;  // what one gradient is
@@ -87,7 +128,7 @@ void stops(const fo::RuleInfo& rule, const Format format, const Stop& stop) {
     args.grad_partials = sums.data();
     args.grad_partials64 = sums64.data();
     args.grad_chunks = world.chunks.data();
-    args.grad_chunk_count = args.chunk_count;
+    args.grad_count = args.chunk_count;
     args.max_norm = stop.clips ? 0.5f : 0;
     args.max_norm64 = double(args.max_norm);
     args.policy = stop.policy;
@@ -109,7 +150,8 @@ void stops(const fo::RuleInfo& rule, const Format format, const Stop& stop) {
     const auto flavor = fo::cuda::flavor_of(format);
     if (rule.sums > 0) launch(fo::cuda::measure_kernel(rule.index, s.mode(), flavor), &args, blocks, 4);
     args.last = 1;
-    launch(fo::cuda::update_kernel(rule.index, s.mode(), flavor), &args, blocks, 5);
+    const auto kernel = world.meets() ? fo::cuda::observe_kernel : fo::cuda::update_kernel;
+    launch(kernel(rule.index, s.mode(), flavor), &args, blocks, 5);
 
     const bool skips = (stop.bad != 0 && stop.policy) || stop.found_inf > 0;
     EXPECT((world.image() == before) == skips, "the step %s", skips ? "was made" : "was not made");
@@ -239,6 +281,7 @@ void advances(bool by_squares) {
 
 SUITE(steps) {
   test("GPU step: squares of gradients", squares);
+  test("GPU step: squares of runs of chunks", runs);
   test("GPU step: made or skipped", stopped);
   test("GPU step: nothing to update", nothing);
   test("GPU step: counted on the device", [] { advances(false); });
