@@ -1,6 +1,6 @@
 'use strict';
 
-// Compiles and links what scripts/test-native.js asks for, and only what has changed since.
+// Compiles and links what scripts/test-native.js and others ask for, and only what has changed since.
 
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -107,4 +107,4 @@ class Build {
   }
 }
 
-module.exports = { Build, capture, findCompiler, withoutLocals };
+module.exports = { Build, capture, findCompiler, listedDependencies, modified, withoutLocals };
