@@ -22,6 +22,8 @@ function hostBuild(sanitizers) {
   const native = capture([...compiler, '-march=native', '-E', '-x', 'c++', '/dev/null']).ok;
   build.kernels = [
     ...build.common,
+    // -O3 takes twice as long to compile, which the little work of tests does not earn back.
+    '-O1',
     ...(native ? ['-march=native'] : []),
     ...(sanitizers.includes('address') ? withoutLocals(compiler) : []),
     '-Wno-maybe-uninitialized',
