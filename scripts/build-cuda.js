@@ -1,6 +1,7 @@
 'use strict';
 
-// Builds the CUDA addon with cmake-js, build-cuda/Release/fused_optim_cuda.node, and checks its size:
+// Builds the CUDA addon with cmake-js, build-cuda/Release/fused_optim_cuda.node, and checks its size; what nvcc said of
+// its kernels is in build-cuda/reports/, for npm run check:cuda -- --built:
 //   node scripts/build-cuda.js [--architectures 90-real,...] [--jobs n]
 //
 // Architectures are CMake's: 90 is code for sm_90 and PTX that later GPUs can translate, 90-real is the code
@@ -27,6 +28,9 @@ function build() {
   const script = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
   const args = ['build', '-O', 'build-cuda', '-p', options.jobs, '--target', 'fused_optim_cuda'];
   args.push('--CDFO_CUDA=ON', `--CDFO_CUDA_ARCHITECTURES=${options.architectures.split(',').join(';')}`);
+  const reporter = path.join(__dirname, 'report-kernels.js');
+  const launcher = [process.execPath, reporter, path.join(root, 'build-cuda', 'reports')];
+  args.push(`--CDCMAKE_CUDA_COMPILER_LAUNCHER=${launcher.join(';')}`);
   const { status, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
   if (error) throw error;
   if (status !== 0) throw new Error(`cmake-js ended with status ${status}.`);

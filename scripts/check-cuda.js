@@ -1,86 +1,75 @@
 'use strict';
 
-// Compiles the CUDA kernels and fails when one is over budget: spilled registers, more than 64 registers,
-// float64 instructions in a float32 kernel, narrow loads or stores in a plain update.
-//   node scripts/check-cuda.js [--architectures 80,90] [--verbose] [part of a file's name]
-//   node scripts/check-cuda.js --read directory      judges reports that are there, x.sm_90.txt with x.sm_90.ptx
+// Fails when a CUDA kernel is over budget: spilled registers, more than 64 registers, float64 instructions in a float32
+// kernel, narrow loads or stores in a plain update.
+//   node scripts/check-cuda.js --built      all kernels, as the last npm run build:cuda has compiled them
+//   node scripts/check-cuda.js [--architectures 80,90] [part of a file's name]     compiles what has changed, itself
 //
-// What nvcc and ptxas said is kept in build-cuda-check/ and used again until a source changes.
+// What nvcc and ptxas said is kept in build-cuda/reports/ or build-cuda-check/ by scripts/report-kernels.js.
 
-const { spawn, spawnSync } = require('node:child_process');
-const { createHash } = require('node:crypto');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
+const { Build, listedDependencies, modified } = require('../test/native/build');
 const { describe, parsePtx, parseReport, problemsOf } = require('./cuda-report');
 const { cuda, cudaArchitectures, flags, root } = require('./sources');
 
-const directory = path.join(root, 'build-cuda-check');
 const { values: options, positionals } = parseArgs({
   options: {
     architectures: { type: 'string', default: cudaArchitectures.map((name) => parseInt(name)).join(',') },
-    verbose: { type: 'boolean', default: false },
-    read: { type: 'string' },
+    built: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
 
-// Templates make compilers talk for pages.
-const mostErrorLines = 40;
+/** Where reports are, of which sources, and for which GPUs. */
+async function compile() {
+  const sources = cuda.kernels.filter((file) => positionals.every((part) => file.includes(part)));
+  if (sources.length === 0) throw new Error(`No kernel source has "${positionals}" in its name.`);
+  const numbers = options.architectures.split(',');
+  const targets = numbers.map((number) => `-gencode=arch=compute_${number},code=sm_${number}`);
+  const directory = path.join(root, 'build-cuda-check');
+  const compiler = [process.execPath, path.join(__dirname, 'report-kernels.js'), directory, 'nvcc'];
+  const build = new Build(compiler, directory, flags.nvcc);
+  for (const source of sources) build.object(path.parse(source).name, source, targets);
+  await build.compile();
+  return { directory, sources, architectures: numbers.map((number) => `sm_${number}`) };
+}
 
-/** Runs a command; its output, or an error that holds the beginning of it. */
-function output(command, args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root });
-    let text = '';
-    child.stdout.on('data', (data) => (text += data));
-    child.stderr.on('data', (data) => (text += data));
-    child.on('error', reject);
-    child.on('close', (status) =>
-      status === 0
-        ? resolve(text)
-        : reject(
-            new Error(
-              `${command} ${args.join(' ')} failed:\n${text.split('\n').slice(0, mostErrorLines).join('\n')}`,
-            ),
-          ),
+/** The same of the last build of the addon; it knows its architectures by CMake's names, such as 80-real. */
+function lastBuild() {
+  const directory = path.join(root, 'build-cuda');
+  const cache = path.join(directory, 'CMakeCache.txt');
+  if (!fs.existsSync(cache))
+    throw new Error(`--built: expected ${cache} but there is none; run npm run build:cuda first.`);
+  const [, list] = /^FO_CUDA_ARCHITECTURES:\w+=(.*)$/m.exec(fs.readFileSync(cache, 'utf8')) ?? [];
+  const names = (list ?? '').split(';').filter((name) => name && !name.endsWith('-virtual'));
+  const architectures = names.map((name) => `sm_${name.replace('-real', '')}`);
+  return { directory: path.join(directory, 'reports'), sources: cuda.kernels, architectures };
+}
+
+/** Kernels in the reports of a source, all of them: [{ symbol, architecture, registers, ..., ptx }] */
+function readKernels(directory, source, architectures) {
+  const { name } = path.parse(source);
+  const folder = path.join(directory, name);
+  const reportFile = path.join(folder, 'ptxas.txt');
+  if (!fs.existsSync(reportFile))
+    throw new Error(
+      `${source}: expected ptxas's report in ${folder} but there is none; remove that build and repeat it.`,
     );
-  });
-}
-
-/** A digest of a text, for the names of kept files. */
-const digest = (text) => createHash('sha256').update(text).digest('hex').slice(0, 16);
-
-/** PTX and ptxas's report of a source for an architecture, kept by the text that the preprocessor makes of it. */
-async function compile({ source, architecture }) {
-  const name = `${path.parse(source).name}.sm_${architecture}`;
-  const command = [...flags.nvcc, `-arch=compute_${architecture}`, source];
-  const started = Date.now();
-  const key = digest(
-    `${await output('nvcc', ['-E', ...command])}${command}${await output('ptxas', ['--version'])}`,
+  const newer = listedDependencies(path.join(folder, `${name}.d`)).find(
+    (file) => modified(file) > modified(reportFile),
   );
-  const ptxFile = path.join(directory, `${name}.${key}.ptx`);
-  const reportFile = ptxFile.replace(/ptx$/, 'txt');
-  if (!fs.existsSync(reportFile)) {
-    for (const old of fs.readdirSync(directory))
-      if (old.startsWith(`${name}.`)) fs.rmSync(path.join(directory, old), { force: true });
-    await output('nvcc', ['-ptx', ...command, '-o', ptxFile]);
-    const args = ['-v', `-arch=sm_${architecture}`, ptxFile, '-o', os.devNull];
-    const report = await output('ptxas', args);
-    fs.writeFileSync(reportFile, report);
-  }
-  if (options.verbose) console.log(`${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  return readKernels(reportFile, ptxFile, `sm_${architecture}`);
-}
-
-function readKernels(reportFile, ptxFile, architecture) {
-  const ptx = parsePtx(fs.readFileSync(ptxFile, 'utf8'));
-  return parseReport(fs.readFileSync(reportFile, 'utf8')).map((kernel) => ({
-    ...kernel,
-    architecture,
-    ptx: ptx.get(kernel.symbol),
-  }));
+  if (newer) throw new Error(`${source}: its report is older than ${newer}; compile it again.`);
+  const files = fs.readdirSync(folder).filter((file) => file.endsWith('.ptx'));
+  const texts = files.map((file) => fs.readFileSync(path.join(folder, file), 'utf8'));
+  const ptx = new Map(texts.map((text) => [/^\.target (\w+)/m.exec(text)?.[1], parsePtx(text)]));
+  const kernels = parseReport(fs.readFileSync(reportFile, 'utf8'));
+  for (const architecture of architectures)
+    if (!kernels.some((kernel) => kernel.architecture === architecture))
+      throw new Error(`${source}: expected kernels for ${architecture} in its report but found none.`);
+  return kernels.map((kernel) => ({ ...kernel, ptx: ptx.get(kernel.architecture)?.get(kernel.symbol) }));
 }
 
 /** Readable names: a map from symbols. */
@@ -121,40 +110,14 @@ function printTable(kernels, heads) {
   }
 }
 
-/** Kernels of all sources that are asked for, compiled. */
-async function compileAll() {
-  const architectures = options.architectures.split(',');
-  const sources = cuda.kernels.filter((file) => positionals.every((part) => file.includes(part)));
-  if (sources.length === 0) throw new Error(`No kernel source has "${positionals}" in its name.`);
-  fs.mkdirSync(directory, { recursive: true });
-  const jobs = sources.flatMap((source) => architectures.map((architecture) => ({ source, architecture })));
-  const kernels = [];
-  const next = async () => {
-    for (let job = jobs.shift(); job; job = jobs.shift()) kernels.push(...(await compile(job)));
-  };
-  await Promise.all(Array.from({ length: os.availableParallelism() }, next));
-  return kernels;
-}
-
-/** Kernels of the reports in a directory. */
-function readAll(from) {
-  return fs
-    .readdirSync(from)
-    .map((name) => /^(.*\.(sm_\w+))\.txt$/.exec(name))
-    .filter(Boolean)
-    .flatMap(([report, name, architecture]) =>
-      readKernels(path.join(from, report), path.join(from, `${name}.ptx`), architecture),
-    );
-}
-
 async function main() {
-  if (!options.read && spawnSync('nvcc', ['--version']).status !== 0)
+  if (!options.built && spawnSync('nvcc', ['--version']).status !== 0)
     return console.log('check-cuda: nothing was checked, there is no nvcc on PATH.');
-  const kernels = options.read ? readAll(options.read) : await compileAll();
-  if (kernels.length === 0) throw new Error('check-cuda: expected reports of kernels but found none.');
+  const { directory, sources, architectures } = options.built ? lastBuild() : await compile();
+  if (architectures.length === 0) throw new Error('check-cuda: expected code for a GPU but found none.');
+  const kernels = sources.flatMap((source) => readKernels(directory, source, architectures));
   const names = demangle([...new Set(kernels.map(({ symbol }) => symbol))]);
   for (const kernel of kernels) kernel.name = names.get(kernel.symbol);
-  const architectures = [...new Set(kernels.map(({ architecture }) => architecture))].sort();
   printTable(kernels, architectures);
   const problems = kernels.flatMap(problemsOf);
   for (const problem of problems) console.error(problem);

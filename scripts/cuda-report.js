@@ -7,13 +7,13 @@
 const maxRegisters = 64;
 const registersFor = (blocks) => Math.min(255, Math.floor(65536 / 256 / blocks / 8) * 8);
 
-/** Kernels in ptxas's report (-v): [{ symbol, registers, stack, spillStores, spillLoads }] */
+/** Kernels in ptxas's report (-v): [{ symbol, architecture, registers, stack, spillStores, spillLoads }] */
 function parseReport(text) {
   const kernels = [];
   let current;
   for (const line of text.split('\n')) {
-    const [, symbol] = /Compiling entry function '([^']+)'/.exec(line) ?? [];
-    if (symbol) kernels.push((current = { symbol }));
+    const [, symbol, architecture] = /Compiling entry function '([^']+)' for '([^']+)'/.exec(line) ?? [];
+    if (symbol) kernels.push((current = { symbol, architecture }));
     if (!current) continue;
     const [, stack, stores, loads] =
       /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line) ?? [];

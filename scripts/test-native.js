@@ -12,7 +12,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { Build, capture, findCompiler, withoutLocals } = require('../test/native/build');
+const { Build, capture, findCompiler, sanitizerFlags, withoutLocals } = require('../test/native/build');
 const { core, defines, flags, isas, kernels, node: nodeSources, root } = require('./sources');
 
 const tests = path.join(root, 'test', 'native');
@@ -222,12 +222,8 @@ async function main() {
   const compiler = findCompiler();
   if (process.platform === 'win32') return skip('native tests', 'they need a POSIX system');
   if (!compiler) return skip('native tests', 'there is no C++ compiler');
-  const sanitized = sanitizers.length > 0;
   const directory = path.join(root, ['build-native-test', ...sanitizers].join('-'));
-  const extra = sanitized
-    ? [`-fsanitize=${options.sanitize}`, '-fno-sanitize-recover=all', '-g', '-fno-omit-frame-pointer']
-    : [];
-  const build = new Build(compiler, directory, ['-fPIC', '-pthread', ...extra]);
+  const build = new Build(compiler, directory, ['-fPIC', '-pthread', ...sanitizerFlags(sanitizers)]);
   build.launch = launcher(build);
   if (!build.launch) return;
 

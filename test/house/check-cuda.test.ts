@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { root, runNode, scratchDirectory, writeFiles } from './scratch';
+import { copyFromRoot, runNode, scratchDirectory, writeFiles } from './scratch';
 
-const script = path.join(root, 'scripts', 'check-cuda.js');
+const script = path.join('scripts', 'check-cuda.js');
 const scratch = scratchDirectory();
 
 /** Symbols as nvcc makes them of entry<Body, blocks>(Body::Args). */
@@ -28,26 +28,52 @@ const wide = [
   'st.global.v4.f32 \t[%rd1], {%f1, %f2, %f3, %f4};',
 ];
 
-/** Reports of ptxas and nvcc on one kernel, and what the check says of them. */
-function check({ symbol, registers = 40, spills = 0, lines = wide }: Kernel) {
-  const directory = fs.mkdtempSync(path.join(scratch, 'reports-'));
+/** What ptxas says of a kernel. */
+const ptxas = ({ symbol, registers = 40, spills = 0 }: Kernel, architecture: string): string =>
+  [
+    `ptxas info    : Compiling entry function '${symbol}' for '${architecture}'`,
+    `ptxas info    : Function properties for ${symbol}`,
+    `    0 bytes stack frame, ${spills} bytes spill stores, ${spills} bytes spill loads`,
+    `ptxas info    : Used ${registers} registers, used 1 barriers, 3424 bytes smem\n`,
+  ].join('\n');
+
+const ptx = ({ symbol, lines = wide }: Kernel, architecture: string): string =>
+  [
+    `.target ${architecture}`,
+    `.visible .entry ${symbol}(`,
+    ')',
+    '{',
+    ...lines.map((line) => `\t${line}`),
+    '}',
+  ].join('\n');
+
+const folder = 'build-cuda/reports/made';
+
+/** A copy of the check beside a build of one source, for the architectures that CMake's names say. */
+function builtTree(architectures: string, kernels: Readonly<Record<string, Kernel>>): string {
+  const directory = fs.mkdtempSync(path.join(scratch, 'built-'));
+  copyFromRoot(directory, [
+    ...['check-cuda.js', 'cuda-report.js', 'sources.js'].map((name) => `scripts/${name}`),
+    'test/native/build.js',
+  ]);
+  const cuda = { kernels: ['native/cuda/kernels/made.cu'] };
   writeFiles(directory, {
-    'made.sm_90.txt': [
-      `ptxas info    : Compiling entry function '${symbol}' for 'sm_90'`,
-      `ptxas info    : Function properties for ${symbol}`,
-      `    0 bytes stack frame, ${spills} bytes spill stores, ${spills} bytes spill loads`,
-      `ptxas info    : Used ${registers} registers, used 1 barriers, 3424 bytes smem`,
-    ].join('\n'),
-    'made.sm_90.ptx': [
-      '.visible .entry ' + symbol + '(',
-      ')',
-      '{',
-      ...lines.map((line) => `\t${line}`),
-      '}',
-    ].join('\n'),
+    'native/sources.json': JSON.stringify({ cuda, cudaArchitectures: [], flags: { nvcc: [] } }),
+    'native/cuda/kernels/made.cu': '#include "made.h"\n',
+    'native/cuda/kernels/made.h': '',
+    'build-cuda/CMakeCache.txt': `CMAKE_BUILD_TYPE:STRING=Release\nFO_CUDA_ARCHITECTURES:STRING=${architectures}\n`,
+    [`${folder}/made.d`]: 'made.o: native/cuda/kernels/made.cu \\\n  native/cuda/kernels/made.h\n',
+    [`${folder}/ptxas.txt`]: Object.entries(kernels)
+      .map(([architecture, kernel]) => ptxas(kernel, architecture))
+      .join(''),
   });
-  return runNode([script, '--read', directory], root);
+  for (const [architecture, kernel] of Object.entries(kernels))
+    writeFiles(directory, { [`${folder}/made.compute_${architecture}.ptx`]: ptx(kernel, architecture) });
+  return directory;
 }
+
+const judge = (directory: string) => runNode([script, '--built'], directory);
+const check = (kernel: Kernel) => judge(builtTree('90-real', { sm_90: kernel }));
 
 describe('check-cuda', () => {
   test('passes on a kernel within budget, and prints its numbers', () => {
@@ -98,12 +124,57 @@ describe('check-cuda', () => {
     expect(check(kernel)).toEqual({ status: 0, output: expect.stringContaining('within budget') as string });
   });
 
-  test('fails when there is no report', () => {
-    const { status, output } = runNode(
-      [script, '--read', fs.mkdtempSync(path.join(scratch, 'empty-'))],
-      root,
+  test('judges the kernels of every architecture', () => {
+    const kernels = { sm_80: { symbol: adamw }, sm_90: { symbol: adamw, spills: 8 } };
+    const { status, output } = judge(builtTree('80-real;90', kernels));
+    expect(output).toMatch(/update AdamW, float32 +40 +40 +8/);
+    expect(output).toContain('update AdamW, float32 for sm_90: expected no spilled registers');
+    expect(output).toContain('2 kernels for sm_80, sm_90: 1 problems.');
+    expect(status).toBe(1);
+  });
+
+  test('fails when a report lacks an architecture of the build', () => {
+    const { status, output } = judge(builtTree('80-real;90;100-virtual', { sm_80: { symbol: adamw } }));
+    expect(output).toBe(
+      'native/cuda/kernels/made.cu: expected kernels for sm_90 in its report but found none.\n',
     );
-    expect(output).toContain('expected reports of kernels but found none');
+    expect(status).toBe(1);
+  });
+
+  test('fails when the build was for no architecture', () => {
+    const { status, output } = judge(builtTree('', { sm_90: { symbol: adamw } }));
+    expect(output).toContain('expected code for a GPU but found none');
+    expect(status).toBe(1);
+  });
+
+  test.each(['made.cu', 'made.h'])('fails when a report is older than %s', (name) => {
+    const directory = builtTree('90-real', { sm_90: { symbol: adamw } });
+    const file = path.join(directory, 'native/cuda/kernels', name);
+    const later = new Date(Date.now() + 5000);
+    fs.utimesSync(file, later, later);
+    const { status, output } = judge(directory);
+    expect(output).toContain(`native/cuda/kernels/made.cu: its report is older than`);
+    expect(output).toContain(`${path.join('kernels', name)}; compile it again.`);
+    expect(status).toBe(1);
+  });
+
+  test.each([
+    ['report', 'ptxas.txt', "expected ptxas's report in"],
+    ['PTX', 'made.compute_sm_90.ptx', 'expected PTX of the kernel but found none'],
+    ['list of files that were read', 'made.d', 'its report is older than'],
+  ])('fails when there is no %s', (_, name, sentence) => {
+    const directory = builtTree('90-real', { sm_90: { symbol: adamw } });
+    fs.rmSync(path.join(directory, folder, name));
+    const { status, output } = judge(directory);
+    expect(output).toContain(sentence);
+    expect(status).toBe(1);
+  });
+
+  test('fails when there is no build', () => {
+    const directory = builtTree('90-real', {});
+    fs.rmSync(path.join(directory, 'build-cuda'), { recursive: true });
+    const { status, output } = judge(directory);
+    expect(output).toContain('run npm run build:cuda first');
     expect(status).toBe(1);
   });
 });

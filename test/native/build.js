@@ -1,6 +1,6 @@
 'use strict';
 
-// Compiles and links what scripts/test-native.js asks for, and only what has changed since.
+// Compiles and links what scripts/test-native.js and others ask for, and only what has changed since.
 
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -43,6 +43,14 @@ function listedDependencies(file) {
     .split(/\s+/)
     .filter(Boolean)
     .map((name) => path.resolve(root, name));
+}
+
+/** Flags of a build with sanitizers, if any are named. */
+function sanitizerFlags(names) {
+  if (names.length === 0) return [];
+  // Reports name lines; descriptions of variables, which they do without, take a fifth of the compiler's time.
+  const report = ['-fno-sanitize-recover=all', '-g1', '-fno-omit-frame-pointer'];
+  return [`-fsanitize=${names.join(',')}`, ...report];
 }
 
 /** Flags that keep a sanitizer's checks of memory but those of locals, which vector code has by the thousand. */
@@ -107,4 +115,12 @@ class Build {
   }
 }
 
-module.exports = { Build, capture, findCompiler, withoutLocals };
+module.exports = {
+  Build,
+  capture,
+  findCompiler,
+  listedDependencies,
+  modified,
+  sanitizerFlags,
+  withoutLocals,
+};
