@@ -29,13 +29,17 @@ function parseReport(text) {
   return kernels;
 }
 
-/** Entries in PTX: a map from symbol to { doubles, loads, stores }; the last two are of 16 bytes or more. */
+/**
+ * Entries in PTX: a map from symbol to { doubles, loads, stores, narrow }. Loads and stores are of 16 bytes or more;
+ * narrow are addresses at which as much is stored word by word.
+ */
 function parsePtx(text) {
   const entries = new Map();
   let current;
   for (const line of text.split('\n')) {
     const [, symbol] = /\.entry\s+([\w$]+)/.exec(line) ?? [];
-    if (symbol) entries.set(symbol, (current = { doubles: [], loads: 0, stores: 0 }));
+    if (symbol)
+      entries.set(symbol, (current = { doubles: [], loads: 0, stores: 0, narrow: 0, words: new Map() }));
     else if (line.startsWith('}')) current = undefined;
     const [, instruction] = /^\s*(?:@!?%\w+\s+)?([a-z]\w*(?:\.\w+(?:::\w+)?)+)\s/.exec(line) ?? [];
     if (!current || !instruction) continue;
@@ -43,6 +47,11 @@ function parsePtx(text) {
     const wide = /\.v4\.[bfus]32$|\.v8\.[bfus]32$|\.v2\.[bfus]64$|\.v4\.[bfus]64$|\.b128$/.test(instruction);
     if (wide && /^ld\.(?:\w+\.)*?global\b/.test(instruction)) current.loads += 1;
     if (wide && /^st\.(?:\w+\.)*?global\b/.test(instruction)) current.stores += 1;
+    const [, base, offset = '0'] = /\bst\.global\.[bfus]32\s+\[(%\w+)(?:\+(\d+))?\]/.exec(line) ?? [];
+    if (!base) continue;
+    const offsets = current.words.get(base) ?? new Set();
+    current.words.set(base, offsets.add(Number(offset)));
+    current.narrow += offsets.size === 4 && [0, 4, 8, 12].every((place) => offsets.has(place)) ? 1 : 0;
   }
   return entries;
 }
@@ -61,19 +70,21 @@ function describe(name) {
   const [, rule, mode, flavor, kind] = pass;
   const kinds = ['update', 'observe', 'measure'];
   const flavors = { plain: /^(?:fo::cuda::)?(?:Pure<float\b|Plain\b)/.test(flavor) };
+  const known = flavors.plain || /\b(?:Wide|Bf16)\b/.test(flavor);
   const flavorName = doubles ? 'float64' : flavors.plain ? 'float32' : flavor.replace(/(?:\w+::)+/g, '');
   return {
     short: `${kinds[kind] ?? kind} ${rule}${mode === '0' ? '' : ` mode ${mode}`}, ${flavorName}`,
     doubles,
     update: kind === '0',
     plain: flavors.plain,
+    known,
     blocks,
   };
 }
 
 /** Sentences about what is wrong with a kernel: { name (demangled), architecture, registers, ..., ptx } */
 function problemsOf(kernel) {
-  const { short, doubles, update, plain, blocks } = describe(kernel.name);
+  const { short, doubles, update, plain, known, blocks } = describe(kernel.name);
   const where = `${short} for ${kernel.architecture}`;
   const problems = [];
   const expect = (holds, sentence) => holds || problems.push(`${where}: ${sentence}.`);
@@ -94,6 +105,9 @@ function problemsOf(kernel) {
     expect(ptx.loads > 0, 'expected loads of 16 bytes from global memory but found none');
     expect(ptx.stores > 0, 'expected stores of 16 bytes to global memory but found none');
   }
+  // Elements one by one, where there are fewer, are stored by a function that the kernel calls.
+  if (update && known)
+    expect(ptx.narrow === 0, `expected stores of 16 bytes but ${ptx.narrow} are of four words, one by one`);
   return problems;
 }
 

@@ -13,15 +13,16 @@ import { describeCuda, describeStandIn, expectSameBits, hostOf, standIn } from '
 import { values } from '../helpers/random';
 import type { AnyOptimizer, Options, Trainer } from '../helpers/registry';
 
-const shapes: readonly (readonly number[])[] = [[33, 7], [5], [40_000], [1], [0], [3, 20_000]];
+type Shapes = readonly (readonly number[])[];
+const shapes: Shapes = [[33, 7], [5], [40_000], [1], [0], [3, 20_000]];
 
 /** The same parameters in host and in CUDA memory. */
 class Pair {
   readonly host: Parameter[];
   readonly device: Parameter[];
-  constructor() {
+  constructor(shapesOfAll: Shapes = shapes) {
     const make = (place: (array: Float32Array) => Parameter['data']): Parameter[] =>
-      shapes.map((shape, i) => ({
+      shapesOfAll.map((shape, i) => ({
         name: `p.${i}`,
         shape,
         data: place(
@@ -50,11 +51,12 @@ class Pair {
       const received = hostOf(this.device[i]!.data) as Float32Array;
       if (digits === undefined) expectSameBits(received, data as Float32Array);
       else
-        (data as Float32Array).forEach((wanted, k) =>
-          expect(Math.abs(received[k]! - wanted)).toBeLessThanOrEqual(
-            10 ** -digits * Math.max(1, Math.abs(wanted)),
+        expect(
+          (data as Float32Array).findIndex(
+            (wanted, k) =>
+              !(Math.abs(received[k]! - wanted) <= 10 ** -digits * Math.max(1, Math.abs(wanted))),
           ),
-        );
+        ).toBe(-1);
     });
   }
 }
@@ -201,6 +203,20 @@ describeCuda('what becomes of steps in CUDA memory', () => {
       pair.give(step);
       const [expected, received] = [host.step(), device.step()];
       expect(received.gradNorm! / expected.gradNorm!).toBeCloseTo(1, 5);
+    }
+    pair.expectSame(5);
+  });
+
+  test('clips, and names what is not finite, among more tensors than blocks add up sums of', () => {
+    const pair = new Pair(Array.from({ length: 5000 }, (_, i) => [3 + (i % 4)]));
+    const options = { maxGradNorm: 0.5, nonFinite: 'skip' };
+    const [host, device] = [adamw(pair.host, options), adamw(pair.device, options)];
+    for (const bad of [-1, 4321]) {
+      pair.give(0, { bad });
+      const [expected, received] = [host.step(), device.step()];
+      expect([received.applied, received.nonFinite]).toEqual([expected.applied, expected.nonFinite]);
+      if (bad < 0) expect(received.gradNorm! / expected.gradNorm!).toBeCloseTo(1, 5);
+      else expect(received.nonFinite).toBe('p.4321');
     }
     pair.expectSame(5);
   });

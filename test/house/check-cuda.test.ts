@@ -101,6 +101,14 @@ describe('check-cuda', () => {
       'loads of 16 bytes',
     ],
     ['narrow stores', { symbol: adamw, lines: [wide[0]!] }, 'stores of 16 bytes'],
+    [
+      'narrow stores beside wide ones',
+      {
+        symbol: adamw,
+        lines: [...wide, ...['', '+4', '+8', '+12'].map((offset) => `st.global.f32 \t[%rd7${offset}], %f9;`)],
+      },
+      'stores of 16 bytes but 1 are of four words',
+    ],
   ])('fails on %s', (_, kernel, sentence) => {
     const { status, output } = check(kernel);
     expect(output).toContain('update AdamW, float32 for sm_90: expected');
