@@ -126,7 +126,8 @@ describeStandIn('a failure of NCCL', () => {
     );
   });
 
-  test.each(['ncclCommGetAsyncError:1', 'ncclGroupEnd:1', 'cudaEventRecord:9', 'sticky:1'])(
+  // Freed memory of earlier tests may take the ninth record, so those behind it fail too.
+  test.each(['ncclCommGetAsyncError:1', 'ncclGroupEnd:1', 'cudaEventRecord:9+', 'sticky:1'])(
     'such as %s ends in bounded time, with calls in flight',
     async (plan) => {
       const comms = await ncclRanks(2, () => ({ timeout: 0.5 }));
