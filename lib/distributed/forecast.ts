@@ -9,7 +9,7 @@ import { Lookahead } from '../lookahead';
 import { native } from '../native';
 import type { Optimizer } from '../optimizer';
 import { firstElement, sizeOf, type Layout, type PartOfTensor, type Role } from '../parameter';
-import { leastLoad } from './owners';
+import { leastLoad, most, sum } from './owners';
 import { cutElements, partition, type Divisible } from './partition';
 import { workOf } from './work';
 
@@ -76,9 +76,6 @@ export interface Forecast {
   readonly passing: Sent;
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
-export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
-
 /** A sum for each block of a gradient. */
 const sumBytes = 8;
 
@@ -103,8 +100,8 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
         role,
         layout,
         dtype: bits,
-        data: factsOf(dtype).create(1) as HostArray,
-        grad: factsOf(gradDtype).create(1) as HostArray,
+        data: new (factsOf(dtype).Kind)(1) as HostArray,
+        grad: new (factsOf(gradDtype).Kind)(1) as HostArray,
       },
       [firstElement]: 0,
     })),

@@ -1,4 +1,4 @@
-import { owners } from './owners';
+import { owners, sum } from './owners';
 
 /** What of a tensor decides who keeps its state. */
 export interface Divisible {
@@ -44,8 +44,6 @@ export const cutElements = 4096;
 export const cudaCutElements = 16384;
 /** Bytes of parameters that travel together: enough to use a network well, little enough to overlap. */
 export const defaultBucketBytes = 25 * 2 ** 20;
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 
 /** Elements of each rank. */
 export function countsOf(pieces: readonly Piece[], ranks: number): number[] {

@@ -2,6 +2,7 @@ import type { Optimizer } from '../optimizer';
 import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { gatherAll } from './agreement';
+import { sum } from './owners';
 import { cudaCutElements, cutElements } from './partition';
 import type { Active, Shares } from './shares';
 
@@ -63,25 +64,25 @@ async function measure(
   const { size } = comm;
   const block = isOnHost ? cutElements : cudaCutElements;
   const blocks = Array.from({ length: size }, (_, rank) => shares.blocks(mask, rank, block));
-  const counts = blocks.map((list) => list.reduce((sum, count) => sum + count, 0));
+  const counts = blocks.map(sum);
   const own = step.squares();
   if (own.length !== counts[comm.rank])
     throw new Error('Expected memory for the sums of gradients of Sharded but there is none.');
-  const all = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
+  const all = new Float64Array(sum(counts));
   await comm.allGather(own, all, { counts });
   let start = 0;
   const at = counts.map((count) => (start += count) - count);
   const ordered = new Float64Array(all.length);
-  let [next, sum, bad] = [0, 0, -1];
+  let [next, total, bad] = [0, 0, -1];
   list.forEach((_, tensor) => {
     if (!mask[tensor]) return;
     let one = 0;
     for (let rank = 0; rank < size; ++rank)
       for (let i = blocks[rank]![tensor]!; i > 0; --i) one += ordered[next++] = all[at[rank]!++]!;
     if (!Number.isFinite(one) && bad < 0) bad = tensor;
-    sum += one;
+    total += one;
   });
-  return { norm: isOnHost ? Math.sqrt(sum) : step.norm(ordered), bad };
+  return { norm: isOnHost ? Math.sqrt(total) : step.norm(ordered), bad };
 }
 
 /**

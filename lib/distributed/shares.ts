@@ -6,6 +6,7 @@ import type { Placement } from '../placement';
 import type { Slot } from '../slot';
 import type { Communicator } from './communicator';
 import { broadcastAll, copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { sum } from './owners';
 import {
   cudaCutElements,
   cutElements,
@@ -136,7 +137,7 @@ export class Shares {
       const tensors = this.list.slice(first, end).filter((_, i) => mask[first + i]);
       const pieces = all.filter(({ tensor }) => mask[tensor]);
       const counts = countsOf(pieces, this.comm.size);
-      const offset = counts.slice(0, this.comm.rank).reduce((sum, count) => sum + count, 0);
+      const offset = sum(counts.slice(0, this.comm.rank));
       const dtypes = new Set(tensors.map((share) => share.gradDType));
       if (dtypes.size > 1) {
         const [one, other] = [...dtypes].map((dtype) => tensors.find((share) => share.gradDType === dtype)!);
@@ -150,7 +151,7 @@ export class Shares {
         pieces,
         counts,
         offset,
-        length: counts.reduce((sum, count) => sum + count, 0),
+        length: sum(counts),
         only: tensors.length === 1 ? tensors[0] : undefined,
         dtype: tensors[0]?.slot.dtype ?? 'float32',
         gradDType: tensors[0]?.gradDType ?? 'float32',
