@@ -42,4 +42,5 @@
   X(Scale, scale)     \
   X(Clamp, clamp)     \
   X(Average, average) \
-  X(MuonMomentum, muon_momentum)
+  X(MuonMomentum, muon_momentum) \
+  X(MuonWeights, muon_weights)
