@@ -52,6 +52,18 @@ export function countsOf(pieces: readonly Piece[], ranks: number): number[] {
   return counts;
 }
 
+/** Pieces and where they lie in their bucket's memory. */
+export function placed(
+  pieces: readonly Piece[],
+): { readonly piece: Piece; readonly at: number; readonly end: number }[] {
+  let next = 0;
+  return pieces.map((piece) => {
+    const at = next;
+    next += piece.end - piece.begin;
+    return { piece, at, end: next };
+  });
+}
+
 /** The owner of every tensor that stays whole, -1 for others; those of a kind are balanced with each other. */
 function ownersOf(tensors: readonly Divisible[], ranks: number): number[] {
   const owner = new Array<number>(tensors.length).fill(-1);

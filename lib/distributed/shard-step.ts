@@ -2,6 +2,7 @@ import type { Optimizer } from '../optimizer';
 import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { gatherAll } from './agreement';
+import type { Gathering } from './gathering';
 import { sum } from './owners';
 import { cudaCutElements, cutElements } from './partition';
 import type { Active, Shares } from './shares';
@@ -96,7 +97,15 @@ export async function runStep(
   inner: Optimizer,
   shares: Shares,
   { stage, reduce: op }: { readonly stage: 1 | 2; readonly reduce: 'mean' | 'sum' | 'none' },
-  { active, mask }: { readonly active: readonly Active[]; readonly mask: Uint8Array },
+  {
+    active,
+    mask,
+    gathering,
+  }: {
+    readonly active: readonly Active[];
+    readonly mask: Uint8Array;
+    readonly gathering: Gathering;
+  },
   writes: (isWriting: boolean) => void,
 ): Promise<StepResult> {
   const { measures } = inner.settings;
@@ -109,7 +118,7 @@ export async function runStep(
   const gather = async (i: number): Promise<void> => {
     // In a loop of its own order: every rank calls the same collectives one after the other.
     if (gathers.length >= depth) await gathers.at(-depth);
-    gathers.push(observed(shares.gather(active[i]!, gathers.length % depth)));
+    gathers.push(observed(gathering.gather(active[i]!, gathers.length % depth, step.hyper)));
   };
   const update = async (i: number): Promise<void> => {
     step.part(shares.buckets[i]!.end, i === last);
