@@ -41,11 +41,10 @@ export class MuonWeights {
       if (!twin) {
         twin = { data, layout: parameter.layout, dtype: 'bfloat16' };
         twins.set(share, twin);
-        const facts = { parameter: twin, bits: 'bfloat16', states: [] } as const;
-        bindings.add(
-          [{ ...slot, ...facts, format: { dtype: 'float32', states: 'float32' } }],
-          () => undefined,
-        );
+        const { name, shape, length, first, dtype, group } = slot;
+        const facts = { name, shape, length, first, dtype, group, parameter: twin, states: [] };
+        const format = { dtype, states: 'float32' } as const;
+        bindings.add([{ ...facts, format, bits: 'bfloat16' }], () => undefined);
       }
       twin.data = data;
       twin.grad = direction;

@@ -73,7 +73,7 @@ describeStandIn('arguments of a collective', () => {
   const freed = cuda.isAvailable() ? cuda.tensor([2], 'float32', { name: 'w' }) : undefined;
   freed?.free();
   const detached = floats(2);
-  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  structuredClone(detached.buffer, { transfer: [detached.buffer as ArrayBuffer] });
   const wrong: [string, (comm: Communicator) => unknown, string][] = [
     ['no array', (comm) => comm.allReduce([1] as never), 'Expected data of allReduce() to be a Float32Array, Float64Array, Float16Array, Uint16Array, Uint8Array or CudaTensor but received [1].'],
     ['another array', (comm) => comm.allReduce(new Int32Array(2) as never), 'Expected data of allReduce() to be a Float32Array'],

@@ -98,9 +98,9 @@ test('a step that throws changes nothing, and the next goes on', async () => {
   const run = shardedRun(3, make, { bucketBytes: 50_000 }, model);
   const one = alone(make, model());
   for (let step = 0; step < 3; ++step) {
-    const give = ({ params, give: gradients }: Model, ...rank: number[]): void => {
-      gradients(step, ...rank);
-      if (step === 1) (params[1]!.grad as Float32Array)[7] = NaN;
+    const give = (own: Model, ...rank: number[]): void => {
+      own.give(step, ...rank);
+      if (step === 1) (own.params[1]!.grad as Float32Array)[7] = NaN;
     };
     give(one.model);
     const all = together(run, async ({ model: mine, optimizer }, rank) => {
