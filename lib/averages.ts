@@ -4,7 +4,7 @@ import { listOf } from './group';
 import { flag, fraction } from './options';
 import { checkFloat32, isFloat32Array } from './dtypes';
 import { identify, type Identity, type Parameter } from './parameter';
-import { describe, expectedType, numberWhere, onlyKnown } from './validate';
+import { describe, expectedType, numberWhere, readOptions } from './validate';
 
 /** Averages by parameter name, and how many updates made them. */
 export interface AverageStateDict {
@@ -49,9 +49,7 @@ export abstract class WeightAverage {
     options: AverageOptions,
     optionNames: readonly string[],
   ) {
-    if (typeof options !== 'object' || options === null)
-      throw expectedType(`options of ${className}`, 'an object', options);
-    onlyKnown(options, [...optionNames, 'threads'], className);
+    readOptions(options, [...optionNames, 'threads'] as 'threads'[], className);
     this.#className = className;
     const names = new Set<string>();
     this.#slots = listOf<Parameter>(params, `params of ${className}`).map((parameter, index) => {

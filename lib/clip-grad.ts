@@ -3,7 +3,7 @@ import { listOf } from './group';
 import { flag, nonNegative } from './options';
 import { checkFloat32 } from './dtypes';
 import { identify, type Identity, type Parameter } from './parameter';
-import { expectedRange, expectedType, numberWhere, onlyKnown } from './validate';
+import { expectedRange, numberWhere, readOptions } from './validate';
 
 export interface ClipOptions {
   /**
@@ -43,7 +43,7 @@ export function clipGradNorm(
   options: ClipGradNormOptions = {},
 ): number {
   const where = 'clipGradNorm()';
-  known(options, ['normType', 'errorIfNonfinite', 'threads'], where);
+  readOptions(options, ['normType', 'errorIfNonfinite', 'threads'], where);
   const { normType = 2, errorIfNonfinite = false, threads } = options;
   atLeast0(maxNorm, `maxNorm of ${where}`);
   above0(normType, `normType of ${where}`);
@@ -71,7 +71,7 @@ export function clipGradValue(
   options: ClipOptions = {},
 ): void {
   const where = 'clipGradValue()';
-  known(options, ['threads'], where);
+  readOptions(options, ['threads'], where);
   nonNegative(0).check(clipValue, 'clipValue', where);
   const arrays = apart(gradients(params, where)).map(({ grad }) => grad);
   arrayOps(options.threads).transform('clamp', arrays, new Array<number>(arrays.length).fill(clipValue));
@@ -91,7 +91,7 @@ export function clipGradValue(
  */
 export function clipGradAdaptive(params: Iterable<Parameter>, options: ClipGradAdaptiveOptions = {}): void {
   const where = 'clipGradAdaptive()';
-  known(options, ['clipFactor', 'eps', 'threads'], where);
+  readOptions(options, ['clipFactor', 'eps', 'threads'], where);
   const { clipFactor = 0.01, eps = 1e-3 } = options;
   nonNegative(0).check(clipFactor, 'clipFactor', where);
   nonNegative(0).check(eps, 'eps', where);
@@ -142,12 +142,6 @@ function notNaN(expected: string, inRange: (value: number) => boolean) {
   return (value: unknown, what: string): void => {
     if (value !== Infinity) finite(value, what);
   };
-}
-
-function known(options: unknown, names: readonly string[], where: string): void {
-  if (typeof options !== 'object' || options === null)
-    throw expectedType(`options of ${where}`, 'an object', options);
-  onlyKnown(options, names, where);
 }
 
 /** The gradients there are, all checked before any is written. */

@@ -100,7 +100,7 @@ export function fromDLPack(source: HasDLPack | object): DLPackArray {
   const what = 'fromDLPack()';
   const { addon } = native();
   const { external, dtype, shape, pointer } = readCapsule(source, what, () => addon, 'host');
-  const { bytes, create } = factsOf(dtype);
+  const { bytes, Kind } = factsOf(dtype);
   const length = product(shape);
   if (!Number.isSafeInteger(length * bytes))
     throw expectedRange(
@@ -115,7 +115,6 @@ export function fromDLPack(source: HasDLPack | object): DLPackArray {
       `0x${pointer.toString(16)}`,
     );
   const buffer = addon.takeDLPack(external, length * bytes);
-  const Kind = create(0).constructor as new (buffer: ArrayBuffer) => CudaArray;
   return Object.defineProperties(new Kind(buffer), {
     shape: { value: Object.freeze([...shape]) },
     dtype: { value: dtype },

@@ -75,7 +75,8 @@ export function unsupported(what: string, expected: string, received: string, dt
   );
 }
 
-const byKind: Readonly<Record<string, DType>> = {
+/** What arrays hold that tell themselves. */
+export const byKind: Readonly<Record<string, DType>> = {
   Float32Array: 'float32',
   Float64Array: 'float64',
   Float16Array: 'float16',

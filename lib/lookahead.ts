@@ -7,7 +7,7 @@ import { extraState } from './slot';
 import type { ParameterState } from './state';
 import type { StateDict } from './state-dict';
 import type { StepResult } from './step-result';
-import { expectedType, onlyKnown } from './validate';
+import { expectedType, readOptions } from './validate';
 
 export interface LookaheadOptions {
   /** Steps of the inner optimizer between two meetings with the slow weights; an integer >= 1. @default 6 */
@@ -71,12 +71,10 @@ export class Lookahead<O extends object = object> {
   readonly #inner: Optimizer<O>;
   readonly #ahead: Ahead;
 
-  constructor(inner: Optimizer<O>, options: LookaheadOptions = {}) {
+  constructor(inner: Optimizer<O>, options?: LookaheadOptions) {
     if (!(inner instanceof Optimizer)) throw expectedType('inner of Lookahead', 'an optimizer', inner);
-    if (typeof options !== 'object' || options === null)
-      throw expectedType('options of Lookahead', 'an object', options);
-    onlyKnown(options, ['k', 'alpha', 'innerStateOnSync'], 'Lookahead');
-    const { k = 6, alpha = 0.5, innerStateOnSync = 'keep' } = options;
+    const known = ['k', 'alpha', 'innerStateOnSync'] as const;
+    const { k = 6, alpha = 0.5, innerStateOnSync = 'keep' } = readOptions(options, known, 'Lookahead');
     const ahead = new Ahead(
       integer(1, Infinity, 6).check(k, 'k', 'Lookahead'),
       unit(0.5).check(alpha, 'alpha', 'Lookahead'),

@@ -38,6 +38,11 @@ export interface Stepper {
   add(length: number, dims: Dims, group: number, format: NativeFormat, key: number, first: number): number;
   /** Four entries a tensor: index, data, grad or null, and the code of the gradient's dtype. */
   bind(changes: readonly (number | NativeArray | null)[]): Conflict | undefined;
+  /**
+   * Where the next steps write Muon's orthogonalized directions besides, in bfloat16: index and memory of each tensor that
+   * has such a place, and no other has one. It is for those who know that bfloat16 holds these numbers.
+   */
+  keep(places: readonly (number | NativeArray)[]): void;
   /** Numbers in the order of StepSettings and of Outcome in lib/step-settings.ts. */
   step(hyper: Float64Array, settings: Float64Array, outcome: Float64Array): void;
   /**

@@ -1,6 +1,7 @@
 import type { Group } from './group';
 import type { Ahead } from './lookahead';
 import type { Made } from './made';
+import type { TensorArray } from './placement';
 import { noMemory } from './state';
 import type { StepResult } from './step-result';
 import type { StepSettings } from './step-settings';
@@ -11,6 +12,8 @@ export interface StepInParts {
   readonly hyper: Float64Array;
   /** Makes the states that it will need exist; throws where there is no memory. */
   reserve(): void;
+  /** Indices of tensors of Muon, each with where its direction goes besides; see Stepper.keep in lib/native.ts. */
+  keep(places: readonly (number | TensorArray)[]): void;
   /** Of this optimizer's gradients, block by block, and the norm of all ranks' blocks; see lib/native.ts. */
   squares(): Float64Array;
   norm(squares: Float64Array): number;
@@ -43,6 +46,8 @@ export function stepInParts(
       const missing = stepper.createStates(masks, hyper);
       if (missing > 0) throw noMemory(missing, className);
     },
+    keep: (places) =>
+      stepper.keep(places.map((one) => (typeof one === 'number' ? one : placement.native(one)))),
     squares: () => {
       settings.known(0, -1); // that they are judged elsewhere
       return stepper.squares(hyper, numbers, answer);

@@ -76,3 +76,17 @@ export function onlyKnown(
     throw new TypeError(`Unknown option "${key}" for ${where}: ${help}`);
   }
 }
+
+/** An options object with known keys, or nothing. */
+export function readOptions<T extends object>(
+  options: T | undefined,
+  known: readonly (keyof T & string)[],
+  what: string,
+): Partial<T> {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw expectedType(`options of ${what}`, 'an object', options);
+  }
+  onlyKnown(options, known, what);
+  return options;
+}

@@ -1,5 +1,5 @@
 import { nativeCuda } from '../native';
-import { expectedRange, expectedType, onlyKnown } from '../validate';
+import { expectedRange, expectedType } from '../validate';
 import type { NativeCuda } from './native';
 
 /** The addon where CUDA can be used; an error that says why not elsewhere. `what` was asked for. */
@@ -18,18 +18,4 @@ export function deviceIndex(device: unknown, what: string): number {
   if (typeof device !== 'number') throw expectedType(`device of ${what}`, expected, device);
   if (!indices.includes(device)) throw expectedRange(`device of ${what}`, expected, device);
   return device;
-}
-
-/** An options object with known keys, or nothing. */
-export function readOptions<T extends object>(
-  options: T | undefined,
-  known: readonly (keyof T & string)[],
-  what: string,
-): Partial<T> {
-  if (options === undefined) return {};
-  if (typeof options !== 'object' || (options as unknown) === null) {
-    throw expectedType(`options of ${what}`, 'an object', options);
-  }
-  onlyKnown(options, known, what);
-  return options;
 }

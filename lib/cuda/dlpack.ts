@@ -1,7 +1,8 @@
-import { readOptions, usable } from './device';
+import { usable } from './device';
 import { factsOf, type CudaDType } from './dtypes';
 import type { NativeMemory } from './native';
 import { streamFor, type CudaStream } from './stream';
+import { readOptions } from '../validate';
 
 export interface DLPackOptions {
   /** A stream of the memory's new user, which is made to wait for what is queued; else this process waits. */

@@ -20,27 +20,33 @@ interface Facts {
   /** As native code's DType counts. */
   readonly code: number;
   readonly bytes: number;
-  /** Kinds of arrays that hold it. */
+  /** What holds it, over memory that is there or new. */
+  readonly Kind: {
+    new (length: number): CudaArray;
+    new (buffer: ArrayBuffer, byteOffset?: number, length?: number): CudaArray;
+  };
+  /** Kinds of arrays that may hold it. */
   readonly kinds: readonly string[];
-  readonly create: (length: number) => CudaArray;
 }
 
-const facts: Readonly<Record<CudaDType, Facts>> = {
-  float32: { code: 0, bytes: 4, kinds: ['Float32Array'], create: (length) => new Float32Array(length) },
-  float64: { code: 1, bytes: 8, kinds: ['Float64Array'], create: (length) => new Float64Array(length) },
-  bfloat16: { code: 2, bytes: 2, kinds: ['Uint16Array'], create: (length) => new Uint16Array(length) },
-  float16: {
-    code: 3,
-    bytes: 2,
-    kinds: ['Uint16Array', 'Float16Array'],
-    create: (length) => new Uint16Array(length),
-  },
-  uint8: { code: 4, bytes: 1, kinds: ['Uint8Array'], create: (length) => new Uint8Array(length) },
-};
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  bfloat16: Uint16Array,
+  float16: Uint16Array,
+  uint8: Uint8Array,
+} as const;
 
-const names = Object.keys(facts) as CudaDType[];
+const names = Object.keys(arrays) as CudaDType[];
+const facts = new Map(
+  names.map((name, code): [CudaDType, Facts] => {
+    const Kind = arrays[name];
+    const kinds = name === 'float16' ? [Kind.name, 'Float16Array'] : [Kind.name];
+    return [name, { code, bytes: Kind.BYTES_PER_ELEMENT, Kind, kinds }];
+  }),
+);
 
-export const factsOf = (dtype: CudaDType): Facts => facts[dtype];
+export const factsOf = (dtype: CudaDType): Facts => facts.get(dtype)!;
 
 export function checkDType(value: unknown, what: string): CudaDType {
   if (names.includes(value as CudaDType)) return value as CudaDType;
@@ -52,7 +58,7 @@ const kindOf = (value: unknown): string => Object.prototype.toString.call(value)
 /** The dtype that an array has or, where it cannot tell, is said to have. */
 export function dtypeOf(array: unknown, given: unknown, what: string): CudaDType {
   const kind = ArrayBuffer.isView(array) ? kindOf(array) : '';
-  const fitting = names.filter((name) => facts[name].kinds.includes(kind));
+  const fitting = names.filter((name) => factsOf(name).kinds.includes(kind));
   if (fitting.length === 0) {
     throw expectedType(
       `the array of ${what}`,
@@ -75,7 +81,7 @@ export function dtypeOf(array: unknown, given: unknown, what: string): CudaDType
 
 /** Checks host memory against what a tensor holds. Returns what native code takes. */
 export function checkHost(array: unknown, dtype: CudaDType, length: number, what: string): CudaArray {
-  const { kinds } = facts[dtype];
+  const { kinds } = factsOf(dtype);
   const kind = ArrayBuffer.isView(array) ? kindOf(array) : '';
   if (!kinds.includes(kind)) {
     throw new TypeError(`Expected ${what} to be a ${kinds.join(' or ')} but received ${describe(array)}.`);

@@ -1,6 +1,6 @@
 import { readCapsule, type HasDLPack } from '../dlpack';
-import { expectedRange, expectedType } from '../validate';
-import { deviceIndex, readOptions, usable } from './device';
+import { expectedRange, expectedType, readOptions } from '../validate';
+import { deviceIndex, usable } from './device';
 import { checkDType, checkHost, dtypeOf, factsOf, type CudaArray, type CudaDType } from './dtypes';
 import { checkRange } from './pointer';
 import { liveStream, defaultStream, streamFor, type CudaStream } from './stream';

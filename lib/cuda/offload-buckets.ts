@@ -37,14 +37,6 @@ const what = 'Offload';
 const align = 64;
 const padded = (bytes: number): number => Math.ceil(bytes / align) * align;
 
-const arrays = {
-  float32: Float32Array,
-  float64: Float64Array,
-  bfloat16: Uint16Array,
-  float16: Uint16Array,
-  uint8: Uint8Array,
-} as const;
-
 /** Copies between parameters on a device and their twins, in buckets that follow each other through a step. */
 export class OffloadBuckets {
   readonly #device: number;
@@ -161,7 +153,7 @@ export class OffloadBuckets {
     );
     let at = 0;
     return sizes.map(({ dtype, length }, i) => {
-      const array = new arrays[dtype](block, at, length) as HostArray;
+      const array = new (factsOf(dtype).Kind)(block, at, length) as HostArray;
       at += bytes[i]!;
       return array;
     });

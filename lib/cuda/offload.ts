@@ -1,11 +1,12 @@
 import { listOf } from '../group';
+import { integer } from '../options';
 import { Optimizer, symbolDispose } from '../optimizer';
 import { identify, type Parameter } from '../parameter';
 import type { ParameterState } from '../state';
 import type { StateDict } from '../state-dict';
 import type { StepResult } from '../step-result';
-import { expectedRange, expectedType } from '../validate';
-import { readOptions, usable } from './device';
+import { expectedType, readOptions } from '../validate';
+import { usable } from './device';
 import { OffloadBuckets, type HostTwin, type OffloadEntry } from './offload-buckets';
 import { defaultStream, liveStream, type CudaStream } from './stream';
 import { isCudaTensor, type CudaTensor } from './tensor';
@@ -48,10 +49,7 @@ export class Offload {
   ) {
     const list = listOf<Parameter>(params, 'params of Offload');
     const { bucketBytes = 2 ** 25, stream } = readOptions(options, ['bucketBytes', 'stream'], 'Offload');
-    if (typeof bucketBytes !== 'number')
-      throw expectedType('bucketBytes of Offload', 'an integer >= 1', bucketBytes);
-    if (!Number.isSafeInteger(bucketBytes) || bucketBytes < 1)
-      throw expectedRange('bucketBytes of Offload', 'an integer >= 1', bucketBytes);
+    integer(1, Infinity, 2 ** 25).check(bucketBytes, 'bucketBytes', 'Offload');
     if (typeof make !== 'function')
       throw expectedType('the second argument of Offload', 'a function that makes an optimizer', make);
     usable('Offload');

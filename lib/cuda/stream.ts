@@ -1,5 +1,5 @@
-import { expectedRange, expectedType } from '../validate';
-import { deviceIndex, readOptions, usable } from './device';
+import { expectedRange, expectedType, readOptions } from '../validate';
+import { deviceIndex, usable } from './device';
 import type { NativeEvent, NativeStream } from './native';
 
 export interface CudaStreamOptions {

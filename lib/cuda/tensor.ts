@@ -1,8 +1,7 @@
 import util from 'node:util';
 import workers from 'node:worker_threads';
 import { nativeCuda } from '../native';
-import { expectedRange, expectedType } from '../validate';
-import { readOptions } from './device';
+import { expectedRange, expectedType, readOptions } from '../validate';
 import { exportDLPack, type DLPackOptions } from './dlpack';
 import { checkHost, factsOf, type ArrayOf, type CudaArray, type CudaDType } from './dtypes';
 import type { NativeMemory } from './native';
@@ -101,7 +100,7 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
   download<T extends CudaArray>(into: T, options?: TransferOptions): T;
   download(into: CudaArray | undefined, options?: TransferOptions): CudaArray {
     const [native, stream] = this.#transfer('download()', options);
-    const array = into ?? factsOf(this.dtype).create(this.length);
+    const array = into ?? new (factsOf(this.dtype).Kind)(this.length);
     native.download(stream, checkHost(array, this.dtype, this.length, `the array for ${nameOf(this)}`));
     return array;
   }
@@ -121,7 +120,7 @@ export class CudaTensor<D extends CudaDType = CudaDType> implements Disposable {
   downloadAsync<T extends CudaArray>(into: T, options?: TransferOptions): Promise<T>;
   async downloadAsync(into: CudaArray | undefined, options?: TransferOptions): Promise<CudaArray> {
     const [native, stream] = this.#transfer('downloadAsync()', options);
-    const array = into ?? factsOf(this.dtype).create(this.length);
+    const array = into ?? new (factsOf(this.dtype).Kind)(this.length);
     const what = `the array for ${nameOf(this)}`;
     const host = checkHost(array, this.dtype, this.length, what);
     if ((host.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true) {

@@ -1,4 +1,5 @@
 import type { Communicator } from './communicator';
+import { sum } from './owners';
 
 /** What every rank must say the same of a step, by name. Numbers stand for themselves, or for a text by its hash. */
 export type Facts = Readonly<Record<string, number>>;
@@ -26,7 +27,7 @@ export async function gatherTexts(comm: Communicator, own: string): Promise<stri
   const lengths = new Float64Array(comm.size);
   await comm.allGather(Float64Array.of(bytes.length), lengths);
   const counts = [...lengths];
-  const all = new Uint8Array(counts.reduce((sum, length) => sum + length, 0));
+  const all = new Uint8Array(sum(counts));
   await comm.allGather(bytes, all, { counts });
   let at = 0;
   return counts.map((length) => Buffer.from(all.subarray(at, (at += length))).toString());

@@ -4,13 +4,14 @@ import { listOf } from '../group';
 import { integer } from '../options';
 import { identify, type Identity, type Parameter } from '../parameter';
 import { placementOf, type Placement } from '../placement';
-import { expectedType, onlyKnown } from '../validate';
 import { agree, hashOf } from './agreement';
 import type { Communicator } from './communicator';
 import { checkCommunicator } from './inner';
 import { broadcastAll, copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { sum } from './owners';
 import { defaultBucketBytes } from './partition';
 import { dtypes, type DType } from '../dtypes';
+import { readOptions } from '../validate';
 
 export interface DistributedDataOptions {
   /** About as many bytes of gradients travel at a time; an integer >= 1. @default 26214400 (25 MiB) */
@@ -44,12 +45,9 @@ export class DistributedData {
   #busy = false;
 
   /** @param params the same names, shapes and dtypes on every rank, in the same order */
-  constructor(comm: Communicator, params: Iterable<Parameter>, options: DistributedDataOptions = {}) {
+  constructor(comm: Communicator, params: Iterable<Parameter>, options?: DistributedDataOptions) {
     checkCommunicator(comm, 'DistributedData');
-    if (typeof options !== 'object' || options === null)
-      throw expectedType('options of DistributedData', 'an object', options);
-    onlyKnown(options, ['bucketBytes'], 'DistributedData');
-    const { bucketBytes = defaultBucketBytes } = options;
+    const { bucketBytes = defaultBucketBytes } = readOptions(options, ['bucketBytes'], 'DistributedData');
     integer(1, Infinity, defaultBucketBytes).check(bucketBytes, 'bucketBytes', 'DistributedData');
     this.#comm = comm;
     this.#bucketBytes = bucketBytes;
@@ -95,7 +93,7 @@ export class DistributedData {
         parameters: this.#structure,
         bucketBytes: this.#bucketBytes,
         gradients: hashOf(mask),
-        'number of shared gradients': buckets.reduce((sum, { grads }) => sum + grads.length, 0),
+        'number of shared gradients': sum(buckets.map(({ grads }) => grads.length)),
       };
       await agree(this.#comm, 'average() of DistributedData', facts, failed);
       for (const bucket of buckets) await this.#average(bucket);

@@ -9,9 +9,9 @@ import { Lookahead } from '../lookahead';
 import { native } from '../native';
 import type { Optimizer } from '../optimizer';
 import { firstElement, sizeOf, type Layout, type PartOfTensor, type Role } from '../parameter';
-import { leastLoad } from './owners';
+import { leastLoad, most, sum } from './owners';
 import { cutElements, partition, type Divisible } from './partition';
-import { workOf } from './work';
+import { sendsDirection, workOf } from './work';
 
 /** A tensor without its memory. */
 export interface PlanTensor {
@@ -36,6 +36,7 @@ export interface ForecastRequest {
 /** Bytes that a rank sends in a step. */
 export interface Sent {
   readonly gradients: number;
+  /** The directions of Muon's matrices among them, where these are sent. */
   readonly parameters: number;
   /** Sums over the gradients, for clipping and the search for bad values. */
   readonly check: number;
@@ -76,9 +77,6 @@ export interface Forecast {
   readonly passing: Sent;
 }
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
-export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
-
 /** A sum for each block of a gradient. */
 const sumBytes = 8;
 
@@ -86,6 +84,8 @@ const sumBytes = 8;
 interface Described extends Divisible {
   readonly name: string;
   readonly flops: number;
+  /** Bytes of an element as it is gathered. */
+  readonly sent: number;
   readonly bytes: (elements: number, masters: boolean) => number;
 }
 
@@ -103,8 +103,8 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
         role,
         layout,
         dtype: bits,
-        data: factsOf(dtype).create(1) as HostArray,
-        grad: factsOf(gradDtype).create(1) as HostArray,
+        data: new (factsOf(dtype).Kind)(1) as HostArray,
+        grad: new (factsOf(gradDtype).Kind)(1) as HostArray,
       },
       [firstElement]: 0,
     })),
@@ -124,6 +124,7 @@ function divided({ tensors, make, dtype, gradDtype = dtype }: ForecastRequest): 
     return {
       ...workOf(parameter, shape, group),
       ...{ name, length: sizeOf(shape), elementBytes: factsOf(dtype).bytes },
+      sent: factsOf(sendsDirection(inner, slot) ? 'bfloat16' : dtype).bytes,
       bytes: (elements, wanted) =>
         sum(
           stateFields(states, format, elements).map((field, i, fields) => {
@@ -164,13 +165,16 @@ export function forecast(request: ForecastRequest): Forecast {
   const { ranks: size, stage, dtype, gradDtype = dtype } = request;
   const tensors = divided(request);
   const { buckets } = partition(tensors, size);
-  const own = Array.from({ length: size }, () => ({ elements: 0, state: 0, master: 0, blocks: 0, flops: 0 }));
+  const own = Array.from({ length: size }, () => ({
+    ...{ elements: 0, sent: 0, state: 0, master: 0, blocks: 0, flops: 0 },
+  }));
   const loads = new Map(tensors.map(({ kind }) => [kind, new Array<number>(size).fill(0)]));
   for (const { pieces } of buckets) {
     for (const { tensor, rank, begin, end } of pieces) {
-      const { bytes, flops, kind, splits, cost } = tensors[tensor]!;
+      const { bytes, sent, flops, kind, splits, cost } = tensors[tensor]!;
       const mine = own[rank]!;
       mine.elements += end - begin;
+      mine.sent += sent * (end - begin);
       mine.state += bytes(end - begin, false);
       mine.master += bytes(end - begin, true);
       mine.blocks += Math.ceil((end - begin) / cutElements);
@@ -185,21 +189,22 @@ export function forecast(request: ForecastRequest): Forecast {
   ];
   const others = size - 1;
   const reduced = (2 * others * gradientBytes) / size;
-  const ranks = own.map(({ elements: mine, state, master, blocks, flops }): RankLoad => {
+  const ranks = own.map(({ elements: mine, sent: bytes, state, master, blocks, flops }): RankLoad => {
     const gradients = stage === 1 ? reduced : gradientBytes - mine * factsOf(gradDtype).bytes;
     const sent = {
       gradients,
-      parameters: others * mine * factsOf(dtype).bytes,
+      parameters: others * bytes,
       check: others * sumBytes * blocks,
     };
     return { elements: mine, stateBytes: state, masterBytes: master, sent, flops };
   });
-  const least = own.reduce((a, b) => (b.elements < a.elements ? b : a));
-  const blocks = own.map((mine) => mine.blocks);
+  // All but what the rank that has least of it sends.
+  const allButLeast = (bytes: readonly number[]): number =>
+    size > 1 ? sum(bytes) - bytes.reduce((a, b) => Math.min(a, b)) : 0;
   const passing = {
     gradients: most(ranks.map(({ sent }) => sent.gradients)),
-    parameters: size > 1 ? parameterBytes - least.elements * factsOf(dtype).bytes : 0,
-    check: size > 1 ? sumBytes * (sum(blocks) - blocks.reduce((a, b) => Math.min(a, b))) : 0,
+    parameters: allButLeast(own.map((mine) => mine.sent)),
+    check: allButLeast(own.map((mine) => sumBytes * mine.blocks)),
   };
   const everywhere = { gradients: reduced, parameters: 0, check: 0 };
   const total = (of: (load: (typeof own)[number]) => number): number => sum(own.map(of));

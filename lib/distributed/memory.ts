@@ -21,7 +21,7 @@ export const sliceOf = (array: Memory, begin: number, end: number): Memory =>
 /** New memory beside `like`: on the same device, or on the host. */
 export function makeLike(like: Memory, dtype: DType, length: number): Memory {
   if (isCudaTensor(like)) return tensor([length], dtype, { device: like.device });
-  return factsOf(dtype).create(length) as Memory;
+  return new (factsOf(dtype).Kind)(length) as Memory;
 }
 
 /** Copies all of `from` into `to` from element `at` on; on a GPU it is queued. */

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { firstOf, inLines } from '../native';
 import { platformName } from '../platform';
-import type { CommDType, HostBytes } from './transfers';
-import type { ReduceOp } from './communicator';
+import type { HostBytes } from './mpi-staging';
+import type { CommDType } from './transfers';
 
 /** In the order of native/distributed/agreement.h. */
 export const collectives = ['allReduce', 'reduceScatter', 'allGather', 'broadcast', 'barrier'] as const;
@@ -14,7 +14,6 @@ export const elements: readonly CommDType[] = [
   'uint8',
   'uint16',
 ];
-export const reductions: readonly ReduceOp[] = ['sum', 'mean', 'max'];
 
 /** What the MPI addon exports: the only place that types it. */
 export interface NativeMpi {

@@ -1,18 +1,17 @@
 import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
-import { readOptions } from '../cuda/device';
-import { numberWhere } from '../validate';
-import type { CommArray, Communicator, Counts, ReduceOptions, TransferOptions } from './communicator';
-import {
-  checkLauncher,
-  collectives,
-  elements,
-  loadMpi,
-  mpiCandidates,
-  reductions,
-  type NativeMpi,
-} from './mpi-native';
-import { borrow, checkCounts, checkOp, checkRoot, stage, type CommDType, type Staged } from './transfers';
+import { numberWhere, readOptions } from '../validate';
+import type {
+  CommArray,
+  Communicator,
+  Counts,
+  ReduceOp,
+  ReduceOptions,
+  TransferOptions,
+} from './communicator';
+import { checkLauncher, collectives, elements, loadMpi, mpiCandidates, type NativeMpi } from './mpi-native';
+import { stage, type Staged } from './mpi-staging';
+import { checkOne, checkPair, checkRoot, reduceOps, type CommDType } from './transfers';
 
 export interface MpiOptions {
   /**
@@ -28,8 +27,8 @@ const checkTimeout = numberWhere('> 0 and <= 1e6 seconds', (value) => value > 0 
 interface Shape {
   readonly kind: (typeof collectives)[number];
   readonly dtype?: CommDType;
-  readonly op?: ReturnType<typeof checkOp>;
-  readonly root?: number;
+  readonly op?: ReduceOp;
+  readonly root?: number | undefined;
   readonly counts?: Int32Array;
   readonly send?: Staged;
   readonly receive?: Staged;
@@ -49,51 +48,44 @@ class MpiCommunicator implements Communicator {
   }
 
   allReduce(data: CommArray, options?: ReduceOptions): Promise<void> {
-    this.#open('allReduce()');
-    const { dtype, op } = readOptions(options, ['dtype', 'op'], 'allReduce()');
-    const borrowed = borrow(data, dtype, 'data of allReduce()', true);
-    const receive = { op: checkOp(op, 'allReduce()'), dtype: borrowed.dtype };
-    return this.#call({ kind: 'allReduce', ...receive, receive: stage(borrowed, true, true) });
+    return this.#one('allReduce', data, options);
   }
-
   reduceScatter(send: CommArray, receive: CommArray, options?: ReduceOptions & Counts): Promise<void> {
-    const call = 'reduceScatter()';
-    this.#open(call);
-    const { dtype, op, counts } = readOptions(options, ['dtype', 'op', 'counts'], call);
-    const whole = borrow(send, dtype, `send of ${call}`, true);
-    const share = borrow(receive, dtype, `receive of ${call}`, true);
-    return this.#call({
-      kind: 'reduceScatter',
-      dtype: whole.dtype,
-      op: checkOp(op, call),
-      counts: checkCounts(counts, whole, share, { ...this.#place(), call }),
-      send: stage(whole, true, false),
-      receive: stage(share, false, true),
-    });
+    return this.#pair('reduceScatter', send, receive, options);
   }
-
   allGather(send: CommArray, receive: CommArray, options?: TransferOptions & Counts): Promise<void> {
-    const call = 'allGather()';
-    this.#open(call);
-    const { dtype, counts } = readOptions(options, ['dtype', 'counts'], call);
-    const share = borrow(send, dtype, `send of ${call}`, false);
-    const whole = borrow(receive, dtype, `receive of ${call}`, false);
-    return this.#call({
-      kind: 'allGather',
-      dtype: whole.dtype,
-      counts: checkCounts(counts, whole, share, { ...this.#place(), call }),
-      send: stage(share, true, false),
-      receive: stage(whole, false, true),
-    });
+    return this.#pair('allGather', send, receive, options);
+  }
+  broadcast(data: CommArray, root = 0, options?: TransferOptions): Promise<void> {
+    return this.#one('broadcast', data, options, root);
   }
 
-  broadcast(data: CommArray, root = 0, options?: TransferOptions): Promise<void> {
-    this.#open('broadcast()');
-    const { dtype } = readOptions(options, ['dtype'], 'broadcast()');
-    const borrowed = borrow(data, dtype, 'data of broadcast()', false);
-    const from = checkRoot(root, this.size);
-    const receive = stage(borrowed, from === this.rank, from !== this.rank);
-    return this.#call({ kind: 'broadcast', dtype: borrowed.dtype, root: from, receive });
+  #one(
+    kind: 'allReduce' | 'broadcast',
+    array: CommArray,
+    options: ReduceOptions | undefined,
+    root?: number,
+  ): Promise<void> {
+    this.#open(`${kind}()`);
+    const { data, op } = checkOne(kind, array, options);
+    const from = root === undefined ? undefined : checkRoot(root, this.size);
+    const receive = stage(data, from === undefined || from === this.rank, from !== this.rank);
+    return this.#call({ kind, dtype: data.dtype, op, root: from, receive });
+  }
+
+  #pair(
+    kind: 'reduceScatter' | 'allGather',
+    from: CommArray,
+    to: CommArray,
+    options: (ReduceOptions & Counts) | undefined,
+  ): Promise<void> {
+    this.#open(`${kind}()`);
+    const { send, receive, counts, dtype, op } = checkPair(kind, from, to, options, this);
+    return this.#call({
+      ...{ kind, dtype, op, counts: Int32Array.from(counts) },
+      send: stage(send, true, false),
+      receive: stage(receive, false, true),
+    });
   }
 
   barrier(): Promise<void> {
@@ -104,10 +96,6 @@ class MpiCommunicator implements Communicator {
   async close(): Promise<void> {
     this.#closed ??= this.#native.close().then(() => undefined);
     await this.#closed;
-  }
-
-  #place(): { readonly rank: number; readonly size: number } {
-    return { rank: this.rank, size: this.size };
   }
 
   #open(call: string): void {
@@ -123,7 +111,7 @@ class MpiCommunicator implements Communicator {
     send,
     receive,
   }: Shape): Promise<void> {
-    const codes = [collectives.indexOf(kind), elements.indexOf(dtype), reductions.indexOf(op), root] as const;
+    const codes = [collectives.indexOf(kind), elements.indexOf(dtype), reduceOps.indexOf(op), root] as const;
     const problem = await this.#native.call(codes, send?.host ?? null, receive?.host ?? null, counts);
     if (problem !== undefined) throw new Error(problem);
     send?.finish();

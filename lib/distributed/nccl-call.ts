@@ -1,11 +1,19 @@
-import { readOptions } from '../cuda/device';
 import { factsOf } from '../cuda/dtypes';
-import { CudaTensor } from '../cuda/tensor';
-import { checkChoice } from '../options';
-import { expectedRange, expectedType } from '../validate';
-import type { CommArray, Counts, ReduceOp, ReduceOptions, TransferOptions } from './communicator';
-import { digest, dtypeNames, kinds, opNames, type Header, type Kind } from './nccl-header';
-import { checkedOperand, operandOf, type Operand } from './nccl-operand';
+import { isCudaTensor } from '../cuda/tensor';
+import type { CommArray, Counts, ReduceOp, ReduceOptions } from './communicator';
+import { digest, dtypeNames, kinds, type Header, type Kind } from './nccl-header';
+import { checkDevice, cudaDType, operandOf, type Operand } from './nccl-operand';
+import { sum } from './owners';
+import {
+  checkOne,
+  checkPair,
+  checkRoot,
+  reduceOps,
+  type Borrowed,
+  type CommDType,
+  type Pair,
+  type Place,
+} from './transfers';
 
 /** Operations as native code numbers them, and what it is told of each: NativeComm.call(). */
 export const codes = { allReduce: 0, reduceScatter: 1, allGather: 2, broadcast: 3, reduce: 4 } as const;
@@ -22,9 +30,7 @@ export interface Call {
 }
 
 /** Whose arguments are checked. */
-export interface Rank {
-  readonly rank: number;
-  readonly size: number;
+export interface Rank extends Place {
   readonly device: number;
 }
 
@@ -38,153 +44,86 @@ export const headerOf = (kind: Kind, rest?: Partial<Header>): Header => ({
   ...rest,
 });
 
-const startOf = (counts: readonly number[], rank: number): number =>
-  counts.slice(0, rank).reduce((sum, count) => sum + count, 0);
+const startOf = (counts: readonly number[], rank: number): number => sum(counts.slice(0, rank));
 
-export function allReduce({ device }: Rank, data: CommArray, options: ReduceOptions | undefined): Call {
-  const what = 'allReduce()';
-  const { op, dtype } = readOptions(options, ['op', 'dtype'], what);
-  const reduce = reduceOf(op, what);
-  const operand = operandOf(data, checkedOperand(data, dtype, device, true, `data of ${what}`), device);
-  const { length } = operand;
-  return callOf('allReduce', [operand, operand], [[codes.allReduce, 0, 0, length, 0]], { length }, reduce);
-}
-
-export function broadcast(
+/** A call of one array. */
+export function one(
+  kind: 'allReduce' | 'broadcast',
   { device, size }: Rank,
-  data: CommArray,
-  root: number,
-  options: TransferOptions | undefined,
+  array: CommArray,
+  options: ReduceOptions | undefined,
+  from = 0,
 ): Call {
-  const what = 'broadcast()';
-  const { dtype } = readOptions(options, ['dtype'], what);
-  const expected = `an integer in [0, ${size})`;
-  if (typeof root !== 'number') throw expectedType(`root of ${what}`, expected, root);
-  if (!Number.isInteger(root) || root < 0 || root >= size)
-    throw expectedRange(`root of ${what}`, expected, root);
-  const operand = operandOf(data, checkedOperand(data, dtype, device, false, `data of ${what}`), device);
-  const { length } = operand;
-  return callOf('broadcast', [operand, operand], [[codes.broadcast, 0, 0, length, root]], { length, root });
+  const { data, op } = checkOne(kind, array, options);
+  const root = checkRoot(from, size);
+  const { length, dtype } = data;
+  const ops: Op[] = [[codes[kind], 0, 0, length, root]];
+  return callOf(kind, [data], dtype, ops, { length, root }, op, device);
 }
 
-export function reduceScatter(
+/** A call of all ranks' shares and one of them. */
+export function pair(
+  kind: 'reduceScatter' | 'allGather',
   rank: Rank,
-  send: CommArray,
-  receive: CommArray,
+  from: CommArray,
+  to: CommArray,
   options: (ReduceOptions & Counts) | undefined,
 ): Call {
-  const what = 'reduceScatter()';
-  const { op, dtype, counts } = readOptions(options, ['op', 'dtype', 'counts'], what);
-  const reduce = reduceOf(op, what);
-  const make = checkedPair(rank, send, receive, dtype, true, what);
-  const shares = sharesOf(rank, counts, ['receive', receive], ['send', send], what);
-  const ops = isEven(shares)
-    ? [[codes.reduceScatter, 0, 0, shares[0]!, 0] as const]
-    : shares.map((count, r) => [codes.reduce, startOf(shares, r), 0, count, r] as const);
-  return callOf('reduceScatter', make(), ops, { length: send.length, counts: digest(counts) }, reduce);
-}
-
-export function allGather(
-  rank: Rank,
-  send: CommArray,
-  receive: CommArray,
-  options: (TransferOptions & Counts) | undefined,
-): Call {
-  const what = 'allGather()';
-  const { dtype, counts } = readOptions(options, ['dtype', 'counts'], what);
-  const make = checkedPair(rank, send, receive, dtype, false, what);
-  const shares = sharesOf(rank, counts, ['send', send], ['receive', receive], what);
-  const ops = isEven(shares)
-    ? [[codes.allGather, 0, 0, shares[0]!, 0] as const]
-    : shares.map((count, r) => [codes.broadcast, 0, startOf(shares, r), count, r] as const);
-  return callOf('allGather', make(), ops, { length: receive.length, counts: digest(counts) });
+  const checked = checkPair(kind, from, to, options, rank);
+  const { send, receive, counts, dtype, op, given } = checked;
+  checkApart(kind, checked, rank);
+  const ops = counts.every((count) => count === counts[0])
+    ? [[codes[kind], 0, 0, counts[0]!, 0] as const]
+    : counts.map((count, r): Op => {
+        const start = startOf(counts, r);
+        return kind === 'allGather'
+          ? [codes.broadcast, 0, start, count, r]
+          : [codes.reduce, start, 0, count, r];
+      });
+  const length = startOf(counts, rank.size);
+  return callOf(kind, [send, receive], dtype, ops, { length, counts: digest(given) }, op, rank.device);
 }
 
 function callOf(
   kind: Kind,
-  [send, receive]: readonly [Operand, Operand],
+  arrays: readonly Borrowed[],
+  dtype: CommDType,
   ops: readonly Op[],
   facts: Partial<Header>,
-  reduce?: ReduceOp,
+  reduce: ReduceOp,
+  device: number,
 ): Call {
-  const { dtype } = send;
-  // What is only moved may be told by one rank and not by another.
-  const is16 = reduce === undefined && factsOf(dtype).bytes === 2;
+  for (const borrowed of arrays) checkDevice(borrowed, device);
+  const moves = kind === 'broadcast' || kind === 'allGather';
+  const { bytes, code } = factsOf(cudaDType(dtype));
   const header = headerOf(kind, {
     ...facts,
-    dtype: is16 ? dtypeNames.length - 1 : factsOf(dtype).code,
-    op: reduce === undefined ? 0 : opNames.indexOf(reduce),
+    // What is only moved may be told by one rank and not by another.
+    dtype: moves && bytes === 2 ? dtypeNames.length - 1 : code,
+    op: moves ? 0 : reduceOps.indexOf(reduce),
   });
+  const operands: Operand[] = [];
+  try {
+    for (const borrowed of arrays) operands.push(operandOf(borrowed, dtype, moves, device));
+  } catch (error) {
+    for (const operand of operands) operand.release();
+    throw error;
+  }
   // NCCL need not know of nothing, which is nothing on all ranks.
-  return { kind, header, ops: ops.filter((op) => op[3] > 0), reduce: reduce ?? 'sum', send, receive };
+  const some = ops.filter((op) => op[3] > 0);
+  return { kind, header, ops: some, reduce, send: operands[0]!, receive: operands.at(-1)! };
 }
 
-const reduceOf = (op: unknown, what: string): ReduceOp =>
-  op === undefined ? 'sum' : checkChoice(op, opNames, `op of ${what}`);
-
-const isEven = (counts: readonly number[]): boolean => counts.every((count) => count === counts[0]);
-
-/** Checks both arrays of a call; what is returned makes operands of them. */
-function checkedPair(
-  { device }: Rank,
-  send: CommArray,
-  receive: CommArray,
-  dtype: unknown,
-  reduces: boolean,
-  what: string,
-): () => [Operand, Operand] {
-  const from = checkedOperand(send, dtype, device, reduces, `send of ${what}`);
-  const to = checkedOperand(receive, dtype, device, reduces, `receive of ${what}`);
-  const isSame = from.known && to.known ? from.dtype === to.dtype : sizeOf(from) === sizeOf(to);
-  if (!isSame)
-    throw new TypeError(
-      `Expected receive of ${what} to be ${from.dtype}, as send is, but received ${to.dtype}.`,
-    );
-  const agreed = from.known ? from : to;
-  return () => {
-    const first = operandOf(send, agreed, device);
-    try {
-      return [first, operandOf(receive, agreed, device)];
-    } catch (error) {
-      first.release();
-      throw error;
-    }
-  };
-}
-
-const sizeOf = ({ dtype }: Pick<Operand, 'dtype'>): number => factsOf(dtype).bytes;
-
-/** Elements of each rank: `part` is this rank's share of `whole`. */
-function sharesOf(
-  { rank, size }: Rank,
-  counts: unknown,
-  [partName, part]: readonly [string, CommArray],
-  [wholeName, whole]: readonly [string, CommArray],
-  what: string,
-): readonly number[] {
-  if (counts !== undefined) {
-    const expected = `an array of ${size} integers >= 0`;
-    if (!Array.isArray(counts)) throw expectedType(`counts of ${what}`, expected, counts);
-    if (counts.length !== size || !counts.every((count) => Number.isSafeInteger(count) && count >= 0))
-      throw expectedRange(`counts of ${what}`, expected, `[${counts.join(', ')}]`);
-  }
-  const shares = (counts as number[] | undefined) ?? new Array<number>(size).fill(part.length);
-  const needed: [string, CommArray, number][] = [
-    [partName, part, shares[rank]!],
-    [wholeName, whole, startOf(shares, size)],
-  ];
-  for (const [name, { length }, elements] of needed)
-    if (length !== elements)
-      throw new RangeError(
-        `Expected ${name} of ${what} to have ${elements} elements on rank ${rank} but received ${length}.`,
-      );
-  if (part instanceof CudaTensor && whole instanceof CudaTensor && part.length > 0) {
-    const apart = part.pointer - whole.pointer;
-    const place = BigInt(startOf(shares, rank) * factsOf(part.dtype).bytes);
-    if (apart !== place && apart < BigInt(whole.bytes) && apart > -BigInt(part.bytes))
-      throw new RangeError(
-        `Expected ${partName} of ${what} to be this rank's place in ${wholeName}, or apart from it, but they overlap.`,
-      );
-  }
-  return shares;
+/** A share of a tensor is this rank's place in it, or apart from it. */
+function checkApart(kind: string, { send, receive, counts, call }: Pair, { rank }: Rank): void {
+  const [share, whole] = kind === 'allGather' ? [send, receive] : [receive, send];
+  const [part, all] = [share.array, whole.array];
+  if (!isCudaTensor(part) || !isCudaTensor(all) || part.length === 0) return;
+  const apart = part.pointer - all.pointer;
+  const place = BigInt(startOf(counts, rank) * factsOf(part.dtype).bytes);
+  if (apart === place || apart >= BigInt(all.bytes) || apart <= -BigInt(part.bytes)) return;
+  const [partName, wholeName] = kind === 'allGather' ? ['send', 'receive'] : ['receive', 'send'];
+  throw new RangeError(
+    `Expected ${partName} of ${call} to be this rank's place in ${wholeName}, or apart from it, but they overlap.`,
+  );
 }

@@ -54,16 +54,16 @@ export class NcclCommunicator implements Communicator {
   }
 
   allReduce(data: CommArray, options?: ReduceOptions): Promise<void> {
-    return this.#run(calls.allReduce(this.#init, data, options));
+    return this.#run(calls.one('allReduce', this.#init, data, options));
   }
   reduceScatter(send: CommArray, receive: CommArray, options?: ReduceOptions & Counts): Promise<void> {
-    return this.#run(calls.reduceScatter(this.#init, send, receive, options));
+    return this.#run(calls.pair('reduceScatter', this.#init, send, receive, options));
   }
   allGather(send: CommArray, receive: CommArray, options?: TransferOptions & Counts): Promise<void> {
-    return this.#run(calls.allGather(this.#init, send, receive, options));
+    return this.#run(calls.pair('allGather', this.#init, send, receive, options));
   }
   broadcast(data: CommArray, root = 0, options?: TransferOptions): Promise<void> {
-    return this.#run(calls.broadcast(this.#init, data, root, options));
+    return this.#run(calls.one('broadcast', this.#init, data, options, root));
   }
   barrier(): Promise<void> {
     return this.#next('barrier()', () => this.#exchange(calls.headerOf('barrier'), this.#init.over));

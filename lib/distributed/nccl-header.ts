@@ -1,5 +1,6 @@
 import { ncclVersion } from '../backends';
 import { hashOf } from './agreement';
+import { reduceOps } from './transfers';
 
 /**
  * What ranks tell each other before a collective, so that calls that do not fit are errors: NCCL itself would hang, or
@@ -23,7 +24,6 @@ export type Kind = (typeof kinds)[number];
 
 /** In the order of codes: as CudaTensors count, then what a Uint16Array may be that is only moved. */
 export const dtypeNames = ['float32', 'float64', 'bfloat16', 'float16', 'uint8', '16 bits'];
-export const opNames = ['sum', 'mean', 'max'] as const;
 
 export const encode = (header: Header): Uint8Array =>
   new Uint8Array(Float64Array.from(fields, (field) => header[field]).buffer);
@@ -43,7 +43,7 @@ function show(field: keyof Header, value: number, kind: number): string {
   if (field === 'length' && kind === nccl) return ncclVersion(value);
   if (field === 'kind') return `${kinds[value] ?? 'something else'}()`;
   if (field === 'dtype') return dtypeNames[value]!;
-  if (field === 'op') return kind === nccl ? (value === 1 ? 'true' : 'false') : opNames[value]!;
+  if (field === 'op') return kind === nccl ? (value === 1 ? 'true' : 'false') : reduceOps[value]!;
   return field === 'counts' ? 'others' : String(value);
 }
 

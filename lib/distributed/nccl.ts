@@ -1,7 +1,7 @@
-import { deviceIndex, readOptions, usable } from '../cuda/device';
+import { deviceIndex, usable } from '../cuda/device';
 import type { NativeCuda } from '../cuda/native';
 import { defaultStream, streamFor, type CudaStream } from '../cuda/stream';
-import { expectedRange, expectedType, numberWhere } from '../validate';
+import { expectedRange, expectedType, numberWhere, readOptions } from '../validate';
 import type { Communicator } from './communicator';
 import { NcclCommunicator, type NcclInit } from './nccl-communicator';
 import { deviceOf, launchOf } from './nccl-launch';

@@ -1,7 +1,7 @@
 /** Who gets which of the tensors that stay whole, so that the busiest rank has as little as may be. */
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
-const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
+export const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+export const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
 const dearestFirst = (costs: readonly number[]): number[] =>
   costs.map((_, index) => index).sort((a, b) => costs[b]! - costs[a]! || a - b);
 

@@ -1,4 +1,4 @@
-import { owners } from './owners';
+import { owners, sum } from './owners';
 
 /** What of a tensor decides who keeps its state. */
 export interface Divisible {
@@ -45,13 +45,23 @@ export const cudaCutElements = 16384;
 /** Bytes of parameters that travel together: enough to use a network well, little enough to overlap. */
 export const defaultBucketBytes = 25 * 2 ** 20;
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
-
 /** Elements of each rank. */
 export function countsOf(pieces: readonly Piece[], ranks: number): number[] {
   const counts = new Array<number>(ranks).fill(0);
   for (const { rank, begin, end } of pieces) counts[rank]! += end - begin;
   return counts;
+}
+
+/** Pieces and where they lie in their bucket's memory. */
+export function placed(
+  pieces: readonly Piece[],
+): { readonly piece: Piece; readonly at: number; readonly end: number }[] {
+  let next = 0;
+  return pieces.map((piece) => {
+    const at = next;
+    next += piece.end - piece.begin;
+    return { piece, at, end: next };
+  });
 }
 
 /** The owner of every tensor that stays whole, -1 for others; those of a kind are balanced with each other. */

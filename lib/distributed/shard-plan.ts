@@ -1,4 +1,5 @@
 import { align } from '../align';
+import { sum } from './owners';
 import type { Shares } from './shares';
 
 /** What one rank has. */
@@ -28,13 +29,13 @@ export class ShardPlan {
       );
       return {
         rank,
-        elements: mine.reduce((sum, { length }) => sum + length, 0),
+        elements: sum(mine.map(({ length }) => length)),
         tensors: mine.length,
-        flops: mine.reduce((sum, { i }) => sum + divided[i]!.flops, 0),
+        flops: sum(mine.map(({ i }) => divided[i]!.flops)),
       };
     });
     const over = (values: readonly number[]): number =>
-      (Math.max(...values) * values.length) / (values.reduce((sum, value) => sum + value, 0) || 1);
+      (Math.max(...values) * values.length) / (sum(values) || 1);
     const flops = this.ranks.map((rank) => rank.flops);
     this.imbalance = {
       elements: over(this.ranks.map(({ elements }) => elements)),

@@ -2,6 +2,7 @@ import type { StateArray } from '../dtypes';
 import { elementsOfScale } from '../formats';
 import type { StateDict, TensorState } from '../state-dict';
 import { gatherTexts } from './agreement';
+import { sum } from './owners';
 import type { Shares } from './shares';
 
 /** Elements [begin, end) of a state. */
@@ -45,7 +46,7 @@ export async function gatherDict({ comm, list }: Shares, own: StateDict): Promis
     const entry: Record<string, unknown> = { ...first.numbers };
     for (const [field, [kind]] of Object.entries(first.arrays)) {
       const counts = all.map((told) => told[i]?.arrays[field]?.[1] ?? 0);
-      const whole = new arrays[kind](counts.reduce((sum, count) => sum + count, 0));
+      const whole = new arrays[kind](sum(counts));
       const part = (own.state[slot.name]?.[field] as StateArray | undefined) ?? new arrays[kind](0);
       await comm.allGather(counts[comm.rank] === 0 ? new arrays[kind](0) : part, whole, { counts });
       entry[field] = whole;
@@ -105,8 +106,8 @@ export function dictFor(
       entry[field] = joined(cut, value);
     }
     const covered = pieces.reduce(
-      (sum, { range: [begin, end] }) =>
-        sum + Math.max(0, Math.min(end, wanted[1]) - Math.max(begin, wanted[0])),
+      (known, { range: [begin, end] }) =>
+        known + Math.max(0, Math.min(end, wanted[1]) - Math.max(begin, wanted[0])),
       0,
     );
     if (covered !== wanted[1] - wanted[0])
@@ -121,7 +122,7 @@ export function dictFor(
 
 function joined(parts: readonly StateArray[], like: StateArray): StateArray {
   if (parts.length === 1) return parts[0]!;
-  const whole = new arrays[like.constructor.name as Kind](parts.reduce((sum, { length }) => sum + length, 0));
+  const whole = new arrays[like.constructor.name as Kind](sum(parts.map(({ length }) => length)));
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);

@@ -2,6 +2,8 @@ import type { Optimizer } from '../optimizer';
 import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
 import { gatherAll } from './agreement';
+import type { Gathering } from './gathering';
+import { sum } from './owners';
 import { cudaCutElements, cutElements } from './partition';
 import type { Active, Shares } from './shares';
 
@@ -63,25 +65,25 @@ async function measure(
   const { size } = comm;
   const block = isOnHost ? cutElements : cudaCutElements;
   const blocks = Array.from({ length: size }, (_, rank) => shares.blocks(mask, rank, block));
-  const counts = blocks.map((list) => list.reduce((sum, count) => sum + count, 0));
+  const counts = blocks.map(sum);
   const own = step.squares();
   if (own.length !== counts[comm.rank])
     throw new Error('Expected memory for the sums of gradients of Sharded but there is none.');
-  const all = new Float64Array(counts.reduce((sum, count) => sum + count, 0));
+  const all = new Float64Array(sum(counts));
   await comm.allGather(own, all, { counts });
   let start = 0;
   const at = counts.map((count) => (start += count) - count);
   const ordered = new Float64Array(all.length);
-  let [next, sum, bad] = [0, 0, -1];
+  let [next, total, bad] = [0, 0, -1];
   list.forEach((_, tensor) => {
     if (!mask[tensor]) return;
     let one = 0;
     for (let rank = 0; rank < size; ++rank)
       for (let i = blocks[rank]![tensor]!; i > 0; --i) one += ordered[next++] = all[at[rank]!++]!;
     if (!Number.isFinite(one) && bad < 0) bad = tensor;
-    sum += one;
+    total += one;
   });
-  return { norm: isOnHost ? Math.sqrt(sum) : step.norm(ordered), bad };
+  return { norm: isOnHost ? Math.sqrt(total) : step.norm(ordered), bad };
 }
 
 /**
@@ -95,7 +97,15 @@ export async function runStep(
   inner: Optimizer,
   shares: Shares,
   { stage, reduce: op }: { readonly stage: 1 | 2; readonly reduce: 'mean' | 'sum' | 'none' },
-  { active, mask }: { readonly active: readonly Active[]; readonly mask: Uint8Array },
+  {
+    active,
+    mask,
+    gathering,
+  }: {
+    readonly active: readonly Active[];
+    readonly mask: Uint8Array;
+    readonly gathering: Gathering;
+  },
   writes: (isWriting: boolean) => void,
 ): Promise<StepResult> {
   const { measures } = inner.settings;
@@ -108,7 +118,7 @@ export async function runStep(
   const gather = async (i: number): Promise<void> => {
     // In a loop of its own order: every rank calls the same collectives one after the other.
     if (gathers.length >= depth) await gathers.at(-depth);
-    gathers.push(observed(shares.gather(active[i]!, gathers.length % depth)));
+    gathers.push(observed(gathering.gather(active[i]!, gathers.length % depth, step.hyper)));
   };
   const update = async (i: number): Promise<void> => {
     step.part(shares.buckets[i]!.end, i === last);

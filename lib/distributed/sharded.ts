@@ -4,6 +4,7 @@ import type { Lookahead } from '../lookahead';
 import { symbolDispose, type Optimizer } from '../optimizer';
 import type { Parameter } from '../parameter';
 import type { GroupSchedules } from '../plan';
+import type { Slot } from '../slot';
 import type { ParameterState } from '../state';
 import type { StepInParts } from '../step-in-parts';
 import type { StepResult } from '../step-result';
@@ -14,6 +15,7 @@ import { checkPath } from '../checkpoint/files';
 import type { StateDict } from '../state-dict';
 import { agree, hashOf } from './agreement';
 import type { Communicator } from './communicator';
+import { Gathering } from './gathering';
 import { checkCommunicator, checkStreams, innerOf } from './inner';
 import { defaultBucketBytes } from './partition';
 import { cutDict, isIndex, readShards, together, writeShards } from './shard-files';
@@ -57,6 +59,7 @@ export class Sharded {
   readonly #comm: Communicator;
   readonly #shares: Shares;
   readonly #inner: Optimizer;
+  readonly #gathering: Gathering;
   readonly #made: Optimizer | Lookahead;
   readonly #twins: ReadonlyMap<Parameter, Parameter>;
   readonly #stage: 1 | 2;
@@ -103,8 +106,9 @@ export class Sharded {
     this.#twins = twins;
     this.#made = make(parts);
     this.#inner = innerOf(this.#made, parts, 'the parts');
-    const order = this.#inner.order.map(({ slot: { name } }) => name).join();
-    if (order !== this.#shares.list.map(({ slot: { name } }) => name).join())
+    const groupsOf = (list: readonly { readonly slot: Slot }[]): string =>
+      list.map(({ slot: { group, name } }) => `${group} ${name}`).join();
+    if (groupsOf(this.#inner.order) !== groupsOf(this.#shares.list))
       throw new RangeError(
         'Expected the function of Sharded to make the same groups both times it is called.',
       );
@@ -113,7 +117,8 @@ export class Sharded {
       throw new TypeError('Expected cudaGraph of an optimizer in Sharded to be false but received true.');
     checkStreams(comm, this.#inner);
     settings.isJudged = true;
-    this.#structure = keyOf(this.#shares.description);
+    this.#structure = keyOf(this.#shares.description + JSON.stringify(this.#inner.attached));
+    this.#gathering = new Gathering(this.#shares, this.#inner);
   }
 
   get rank(): number {
@@ -161,10 +166,11 @@ export class Sharded {
     try {
       if (settings.diagnostics)
         throw new TypeError('Expected diagnostics of an optimizer in Sharded to be false but received true.');
-      mask = shares.read();
+      mask = shares.read(inner);
       active = shares.active(mask);
       shares.arrange(active, this.#reduce !== 'none');
       step = inner.inParts(inner.attached);
+      step.keep(this.#gathering.places(active));
       const key = `${hashOf(mask)} ${hashOf(step.hyper)}`;
       if (key !== this.#reserved) step.reserve();
       this.#reserved = key;
@@ -185,7 +191,7 @@ export class Sharded {
     };
     await agree(this.#comm, 'a step of Sharded', facts, failed, (name) => explain(name, shares, mask));
     const how = { stage: this.#stage, reduce: this.#reduce };
-    return runStep(step!, inner, shares, how, { active, mask }, (isWriting) => {
+    return runStep(step!, inner, shares, how, { active, mask, gathering: this.#gathering }, (isWriting) => {
       this.#broken = isWriting ? 'a step ended before all ranks had its updates' : undefined;
     });
   }

@@ -6,16 +6,18 @@ import type { Placement } from '../placement';
 import type { Slot } from '../slot';
 import type { Communicator } from './communicator';
 import { broadcastAll, copyInto, makeLike, memoryOf, sliceOf, transferOf, type Memory } from './memory';
+import { sum } from './owners';
 import {
   cudaCutElements,
   cutElements,
   countsOf,
   partition,
+  placed,
   type Bucket,
   type Divisible,
   type Piece,
 } from './partition';
-import { workOf, type Work } from './work';
+import { sendsDirection, workOf, type Work } from './work';
 
 /** A rank's part of a parameter as its optimizer sees it. */
 type Twin = { -readonly [K in keyof PartOfTensor]: PartOfTensor[K] };
@@ -37,19 +39,29 @@ export interface Share {
 /** A tensor as it is divided. */
 export type Divided = Divisible & Pick<Work, 'flops'>;
 
-/** A bucket as this step needs it: its tensors that have gradients. */
-export interface Active {
-  readonly index: number;
+/** What travels in one call. */
+interface Load {
   readonly pieces: readonly Piece[];
   readonly counts: readonly number[];
   /** Where this rank's elements begin. */
   readonly offset: number;
   readonly length: number;
-  /** The only tensor of the bucket, whose own memory is in the order of ranks. */
+  /** The only tensor of it, whose own memory is in the order of ranks. */
   readonly only: Share | undefined;
+}
+
+/** A bucket as this step needs it: its tensors that have gradients. */
+export interface Active extends Load {
+  readonly index: number;
   readonly dtype: DType;
   readonly gradDType: DType;
+  /** Of them, those whose parameters are gathered, and those whose directions are. */
+  readonly parameters: Load;
+  readonly directions: Load;
 }
+
+/** The bit of a mask that says that a tensor's direction is gathered. */
+const directed = 128;
 
 /** What of every tensor decides who keeps its state. */
 function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optimizer): Divided {
@@ -57,18 +69,6 @@ function divisible({ parameter, slot }: Optimizer['order'][number], inner: Optim
   const work = workOf(parameter, shape, inner.groupOf(slot));
   // Buckets hold one dtype.
   return { ...work, length, elementBytes: factsOf(dtype).bytes, kind: `${work.kind} ${dtype}` };
-}
-
-/** Pieces and where they lie in their bucket's memory. */
-function placed(
-  pieces: readonly Piece[],
-): { readonly piece: Piece; readonly at: number; readonly end: number }[] {
-  let next = 0;
-  return pieces.map((piece) => {
-    const at = next;
-    next += piece.end - piece.begin;
-    return { piece, at, end: next };
-  });
 }
 
 /** Who has which elements of an optimizer's tensors, and this rank's share of each. */
@@ -114,9 +114,10 @@ export class Shares {
     });
   }
 
-  /** Reads and checks every parameter, and says which have gradients, of which dtype. */
-  read(): Uint8Array {
-    return Uint8Array.from(this.list, (share) => {
+  /** Reads and checks every parameter, and says which have gradients, of which dtype, and what of them is gathered. */
+  read(inner?: Optimizer): Uint8Array {
+    const order = this.comm.size > 1 ? inner?.order : undefined;
+    return Uint8Array.from(this.list, (share, i) => {
       const { parameter, slot } = share;
       const { data, grad = null } = parameter;
       this.#placement.checkData(data, slot);
@@ -124,19 +125,27 @@ export class Shares {
       share.grad = grad === null ? null : memoryOf(grad);
       if (grad === null) return 0;
       share.gradDType = this.#placement.gradDType(grad, slot);
-      return 1 + dtypes.indexOf(share.gradDType);
+      const isDirected = order && sendsDirection(inner!, order[i]!.slot);
+      return 1 + dtypes.indexOf(share.gradDType) + (isDirected ? directed : 0);
     });
   }
 
-  /** The buckets' parts that this step is about; `key` says which tensors have gradients. */
+  #load(pieces: readonly Piece[]): Load {
+    const { rank, size } = this.comm;
+    const counts = countsOf(pieces, size);
+    return {
+      ...{ pieces, counts, offset: sum(counts.slice(0, rank)), length: sum(counts) },
+      only: new Set(pieces.map(({ tensor }) => tensor)).size === 1 ? this.list[pieces[0]!.tensor] : undefined,
+    };
+  }
+
+  /** The buckets' parts that a step of such a mask is about. */
   active(mask: Uint8Array): readonly Active[] {
     const key = Buffer.from(mask).toString('latin1');
     if (this.#active?.key === key) return this.#active.buckets;
     const buckets = this.buckets.map(({ first, end, pieces: all }, index): Active => {
       const tensors = this.list.slice(first, end).filter((_, i) => mask[first + i]);
       const pieces = all.filter(({ tensor }) => mask[tensor]);
-      const counts = countsOf(pieces, this.comm.size);
-      const offset = counts.slice(0, this.comm.rank).reduce((sum, count) => sum + count, 0);
       const dtypes = new Set(tensors.map((share) => share.gradDType));
       if (dtypes.size > 1) {
         const [one, other] = [...dtypes].map((dtype) => tensors.find((share) => share.gradDType === dtype)!);
@@ -146,12 +155,10 @@ export class Shares {
         );
       }
       return {
+        ...this.#load(pieces),
         index,
-        pieces,
-        counts,
-        offset,
-        length: counts.reduce((sum, count) => sum + count, 0),
-        only: tensors.length === 1 ? tensors[0] : undefined,
+        parameters: this.#load(pieces.filter(({ tensor }) => mask[tensor]! < directed)),
+        directions: this.#load(pieces.filter(({ tensor }) => mask[tensor]! >= directed)),
         dtype: tensors[0]?.slot.dtype ?? 'float32',
         gradDType: tensors[0]?.gradDType ?? 'float32',
       };
@@ -161,7 +168,7 @@ export class Shares {
   }
 
   /** Memory that a bucket uses for a while: the `turn`-th of a few. */
-  #buffer(use: string, turn: number, dtype: DType, length: number): Memory {
+  buffer(use: string, turn: number, dtype: DType, length: number): Memory {
     const key = `${use} ${turn} ${dtype}`;
     let buffer = this.#buffers.get(key);
     if (!buffer || buffer.length < length) {
@@ -173,7 +180,7 @@ export class Shares {
 
   /** Where this rank's reduced gradients of a bucket are to be. */
   #shareOf({ index, counts, gradDType }: Active): Memory {
-    return this.#buffer(`share ${index}`, 0, gradDType, counts[this.comm.rank]!);
+    return this.buffer(`share ${index}`, 0, gradDType, counts[this.comm.rank]!);
   }
 
   /** Shows the twins this step's memory; gradients are where `reduce` will put them, or the rank's own. */
@@ -202,7 +209,7 @@ export class Shares {
     if (only && stage === 2) {
       all = only.grad!;
     } else {
-      all = this.#buffer('gradients', turn, gradDType, length);
+      all = this.buffer('gradients', turn, gradDType, length);
       for (const { piece, at } of placed(pieces))
         copyInto(all, at, sliceOf(this.list[piece.tensor]!.grad!, piece.begin, piece.end));
     }
@@ -210,23 +217,6 @@ export class Shares {
     if (stage === 2) return comm.reduceScatter(all, share, { ...how, counts });
     await comm.allReduce(all, how);
     copyInto(share, 0, sliceOf(all, offset, offset + counts[comm.rank]!));
-  }
-
-  /** Brings all ranks' updated parameters of a bucket to every rank. */
-  async gather(bucket: Active, turn: number): Promise<void> {
-    const { pieces, counts, offset, length, only, dtype } = bucket;
-    if (length === 0) return;
-    const { comm, list } = this;
-    const own = counts[comm.rank]!;
-    const all = only ? only.data : this.#buffer('parameters', turn, dtype, length);
-    const mine = (rank: number): boolean => rank === comm.rank;
-    if (!only)
-      for (const { piece, at } of placed(pieces))
-        if (mine(piece.rank)) copyInto(all, at, sliceOf(list[piece.tensor]!.data, piece.begin, piece.end));
-    await comm.allGather(sliceOf(all, offset, offset + own), all, { counts, ...transferOf(all, dtype) });
-    if (!only)
-      for (const { piece, at, end } of placed(pieces))
-        if (!mine(piece.rank)) copyInto(list[piece.tensor]!.data, piece.begin, sliceOf(all, at, end));
   }
 
   /** Sends all parameters of one rank to the others. */

@@ -1,31 +1,19 @@
-/** What is checked of the arrays that ranks exchange, and the host memory that stands for those of a GPU. */
+/** What is checked of the arrays that ranks exchange, whatever the engine. */
 import { factsOf } from '../cuda/dtypes';
-import { isCudaTensor, nameOf, type CudaTensor } from '../cuda/tensor';
-import { kindOf, type DType, type HostArray } from '../dtypes';
-import { describe, expectedRange, expectedType } from '../validate';
-import type { CommArray, ReduceOp } from './communicator';
-import { memoryOf } from './memory';
+import { isCudaTensor, nameOf } from '../cuda/tensor';
+import { byKind, kindOf, type DType } from '../dtypes';
+import { describe, expectedRange, expectedType, readOptions } from '../validate';
+import { sum } from './owners';
+import type { CommArray, Counts, ReduceOp, ReduceOptions } from './communicator';
 
 /** What elements are to ranks; those of a Uint16Array are bits where nobody says more. */
 export type CommDType = DType | 'uint8' | 'uint16';
 
-/** Memory as the engine takes it. */
-export type HostBytes = Float32Array | Float64Array | Uint16Array | Uint8Array;
+const kinds: Readonly<Record<string, CommDType>> = { ...byKind, Uint16Array: 'uint16', Uint8Array: 'uint8' };
 
-const byKind: Readonly<Record<string, CommDType>> = {
-  Float32Array: 'float32',
-  Float64Array: 'float64',
-  Float16Array: 'float16',
-  Uint16Array: 'uint16',
-  Uint8Array: 'uint8',
-};
+export const reduceOps: readonly ReduceOp[] = ['sum', 'mean', 'max'];
 
-const reduceOps: readonly ReduceOp[] = ['sum', 'mean', 'max'];
-
-/** More elements than this do not fit the counts of MPI. */
-export const mostElements = 2 ** 31 - 1;
-
-export function checkOp(op: unknown, call: string): ReduceOp {
+function checkOp(op: unknown, call: string): ReduceOp {
   if (op === undefined) return 'sum';
   if (reduceOps.includes(op as ReduceOp)) return op as ReduceOp;
   throw expectedType(`op of ${call}`, '"sum", "mean" or "max"', op);
@@ -55,8 +43,8 @@ function dtypeOf(array: unknown, given: unknown, what: string): CommDType {
   const kind = kindOf(array);
   const own = isCudaTensor(array)
     ? array.dtype
-    : kind !== undefined && Object.hasOwn(byKind, kind)
-      ? byKind[kind]
+    : kind !== undefined && Object.hasOwn(kinds, kind)
+      ? kinds[kind]
       : undefined;
   if (own === undefined)
     throw expectedType(
@@ -84,7 +72,7 @@ export interface Borrowed {
 }
 
 /** Checks an array by itself. `reduces`: whether its numbers are computed with. */
-export function borrow(array: CommArray, dtype: unknown, what: string, reduces: boolean): Borrowed {
+function borrow(array: CommArray, dtype: unknown, what: string, reduces: boolean): Borrowed {
   const found = dtypeOf(array, dtype, what);
   if (reduces && found === 'uint16')
     throw new TypeError(
@@ -101,26 +89,39 @@ export function borrow(array: CommArray, dtype: unknown, what: string, reduces: 
       throw new TypeError(`Expected ${what} to be over a buffer of fixed size but received a resizable one.`);
     if (isDetached(array)) throw new TypeError(`Expected ${what} to have memory but its buffer is detached.`);
   }
-  if (array.length > mostElements)
-    throw expectedRange(`the length of ${what}`, `at most ${mostElements} elements`, array.length);
   return { array, dtype: found, length: array.length, what };
+}
+
+const bytesOf = ({ dtype }: Borrowed): number => (dtype === 'uint16' ? 2 : factsOf(dtype).bytes);
+
+/** The dtype that two arrays have: of 16 bits that are only moved one may be known better than the other. */
+function sharedDType(whole: Borrowed, share: Borrowed): CommDType {
+  const dtypes = [whole.dtype, share.dtype];
+  if (whole.dtype === share.dtype || (dtypes.includes('uint16') && bytesOf(whole) === bytesOf(share)))
+    return dtypes.find((dtype) => dtype !== 'uint16') ?? 'uint16';
+  throw new TypeError(
+    `Expected ${whole.what} and ${share.what} to have one dtype but received ${whole.dtype} and ${share.dtype}.`,
+  );
+}
+
+/** Who makes a call. */
+export interface Place {
+  readonly rank: number;
+  readonly size: number;
 }
 
 /**
  * Elements of each rank. `whole` holds those of all, `share` this rank's; without counts all have as many.
  */
-export function checkCounts(
+function checkCounts(
   counts: unknown,
   whole: Borrowed,
   share: Borrowed,
-  { rank, size, call }: { readonly rank: number; readonly size: number; readonly call: string },
-): Int32Array {
-  if (whole.dtype !== share.dtype)
-    throw new TypeError(
-      `Expected ${whole.what} and ${share.what} to have one dtype but received ${whole.dtype} and ${share.dtype}.`,
-    );
+  { rank, size }: Place,
+  call: string,
+): readonly number[] {
   if (counts === undefined) {
-    if (whole.length === size * share.length) return new Int32Array(size).fill(share.length);
+    if (whole.length === size * share.length) return new Array<number>(size).fill(share.length);
     throw new RangeError(
       `Expected ${whole.what} to have ${size * share.length} elements, ${size} times those of ${share.what}, ` +
         `but received ${whole.length}; ranks with different shares name them in the option counts.`,
@@ -132,7 +133,7 @@ export function checkCounts(
   for (const [of, count] of counts.entries())
     if (!Number.isInteger(count) || (count as number) < 0)
       throw expectedType(`counts[${of}] of ${call}`, 'a whole number of at least 0', count);
-  const total = (counts as number[]).reduce((sum, count) => sum + count, 0);
+  const total = sum(counts as number[]);
   if (total !== whole.length)
     throw new RangeError(
       `Expected ${whole.what} to have ${total} elements, the sum of counts, but received ${whole.length}.`,
@@ -141,35 +142,54 @@ export function checkCounts(
     throw new RangeError(
       `Expected ${share.what} to have ${String(counts[rank])} elements, counts[${rank}], but received ${share.length}.`,
     );
-  return Int32Array.from(counts as number[]);
+  return counts as number[];
 }
 
-/** Host memory for a call, and what is to be done with it when the call has ended well. */
-export interface Staged {
-  readonly host: HostBytes;
-  /** Brings results to where they belong. */
-  readonly finish: () => void;
+/** A call of one array, checked. */
+export interface One {
+  readonly call: string;
+  readonly data: Borrowed;
+  readonly op: ReduceOp;
 }
 
-/** `reads`: whether the call takes numbers from the array. `writes`: whether it gives them to it. */
-export function stage({ array, length, what }: Borrowed, reads: boolean, writes: boolean): Staged {
-  if (isCudaTensor(array)) return stageCuda(array, reads, writes);
-  const finish = (): void => {
-    if (array.length === length) return;
-    throw new Error(
-      `Expected ${what} to stay in place until the promise resolved but its buffer was detached.`,
-    );
-  };
-  // Node-API does not know a Float16Array.
-  return { host: memoryOf(array as HostArray) as HostBytes, finish };
+export function checkOne(
+  kind: 'allReduce' | 'broadcast',
+  data: CommArray,
+  options: ReduceOptions | undefined,
+): One {
+  const call = `${kind}()`;
+  const reduces = kind === 'allReduce';
+  const { op, dtype } = readOptions(options, reduces ? ['dtype', 'op'] : ['dtype'], call);
+  return { call, data: borrow(data, dtype, `data of ${call}`, reduces), op: checkOp(op, call) };
 }
 
-/** MPI moves host memory. The copy is made here, so that calls keep their order among each other. */
-function stageCuda(tensor: CudaTensor, reads: boolean, writes: boolean): Staged {
-  const host = factsOf(tensor.dtype).create(tensor.length);
-  if (reads) tensor.download(host);
-  const finish = (): void => {
-    if (writes) tensor.upload(host);
-  };
-  return { host, finish };
+/** A call of all ranks' shares and one of them, checked. */
+export interface Pair {
+  readonly call: string;
+  readonly dtype: CommDType;
+  readonly send: Borrowed;
+  readonly receive: Borrowed;
+  readonly op: ReduceOp;
+  /** Elements of each rank, and whether the caller has named them. */
+  readonly counts: readonly number[];
+  readonly given: readonly number[] | undefined;
+}
+
+export function checkPair(
+  kind: 'reduceScatter' | 'allGather',
+  send: CommArray,
+  receive: CommArray,
+  options: (ReduceOptions & Counts) | undefined,
+  place: Place,
+): Pair {
+  const call = `${kind}()`;
+  const reduces = kind === 'reduceScatter';
+  const known = ['dtype', 'counts'] as const;
+  const { op, dtype, counts: given } = readOptions(options, reduces ? ['op', ...known] : known, call);
+  const from = borrow(send, dtype, `send of ${call}`, reduces);
+  const to = borrow(receive, dtype, `receive of ${call}`, reduces);
+  const [whole, share] = reduces ? [from, to] : [to, from];
+  const common = sharedDType(whole, share);
+  const counts = checkCounts(given, whole, share, place, call);
+  return { call, dtype: common, send: from, receive: to, op: checkOp(op, call), counts, given };
 }

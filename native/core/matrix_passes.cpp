@@ -56,6 +56,8 @@ void Stepper::apply(const Item& item, float* direction, uint64_t from, uint64_t 
   const ObserveKernel kernel = kernels_of(item).observe[0];
   const void* const coef = coefs_[item.coef].bytes;
   const Extras extras{item.sync.due, item.sync.alpha, sums};
+  if (uint16_t* const kept = item.tensor->direction)
+    staging_.codecs().to_bf16(direction + from, to - from, kept + from);
   if (item.in_double()) {
     return staging_.with_doubles([&](double* doubles) {
       TensorArgs args = from_element(*item.tensor, from);

@@ -28,7 +28,7 @@ RuleMath math_of() {
       return R::whole(own<R>(h), tensor, *static_cast<Coef*>(coef));
     };
   }
-  if constexpr (R::kOrthogonalizes) {
+  if constexpr (R::kFits) {
     math.fit = [](const double* h, double out, double in, void* coef) {
       R::fit(own<R>(h), out, in, *static_cast<Coef*>(coef));
     };

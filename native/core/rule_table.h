@@ -15,7 +15,7 @@ struct RuleMath {
   void (*prepare)(const double* hyper, double t, double* scalars, void* coef);
   // Norm rules: turns the sums of the first pass into coefficients; returns the trust ratio.
   double (*whole)(const double* hyper, const Whole<double>& tensor, void* coef);
-  // Muon: scales the step to a matrix of `out` by `in`.
+  // Muon, null for all others: scales the step to a tensor of `out` by `in`.
   void (*fit)(const double* hyper, double out, double in, void* coef);
 };
 

@@ -198,7 +198,7 @@ void Stepper::prepare_items(const StepSettings& settings) {
     const RuleInfo& rule = *group.rule;
     const RuleMath& math = rule.math(item.in_double());
     ++tensor.step;
-    const bool shared = rule.sums == 0 && !rule.orthogonalization && last && last->group == tensor.group &&
+    const bool shared = rule.sums == 0 && !math.fit && last && last->group == tensor.group &&
                         last->step == tensor.step &&
                         (last->format.param == DType::kF64) == item.in_double() &&
                         std::equal(before, before + kMaxScalars, tensor.scalars);
@@ -209,8 +209,8 @@ void Stepper::prepare_items(const StepSettings& settings) {
       math.prepare(group.hyper, double(tensor.step), after, coefs_.back().bytes);
     }
     std::copy(after, after + kMaxScalars, tensor.scalars);
-    if (rule.orthogonalization) {
-      const auto [out, in] = fit_of(group, tensor);
+    if (math.fit) {
+      const auto [out, in] = fit_of(tensor);
       math.fit(group.hyper, out, in, coefs_.back().bytes);
     }
     last = &tensor;

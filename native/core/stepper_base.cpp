@@ -63,10 +63,10 @@ bool StepperBase::create_states(const uint32_t* masks, const double* hyper, size
                                 [this](Tensor& t, int k) { fill(t, k); }, bytes_wanted);
 }
 
-std::pair<double, double> StepperBase::fit_of(const Group& group, const Tensor& tensor) const {
+std::pair<double, double> StepperBase::fit_of(const Tensor& tensor) {
   const Shape& shape = tensor.shape;
   const double out = double(shape.outputs_are_columns ? shape.cols : shape.rows);
-  return {out / group.rule->orthogonalization(group.hyper).split, double(tensor.length) / out};
+  return {out, double(tensor.length) / out};
 }
 
 Sync StepperBase::sync_of(const Group& group, double t, const StepSettings& settings) const {

@@ -89,8 +89,8 @@ class StepperBase {
   // Gives a new state its first value; its memory is zero.
   virtual void fill(Tensor& tensor, int state) = 0;
 
-  // Muon's coefficients are fitted to a matrix of so many outputs and inputs.
-  std::pair<double, double> fit_of(const Group& group, const Tensor& tensor) const;
+  // Muon's coefficients are fitted to a tensor of so many outputs and inputs.
+  static std::pair<double, double> fit_of(const Tensor& tensor);
   // When the weights of step t meet the slow ones.
   Sync sync_of(const Group& group, double t, const StepSettings& settings) const;
 

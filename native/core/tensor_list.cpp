@@ -38,6 +38,12 @@ void TensorList::bind(int index, void* param, const void* grad, DType grad_dtype
   bind(index, param, grad);
 }
 
+void TensorList::keep(int index, uint16_t* direction) {
+  if (tensors_[index].direction == direction) return;
+  tensors_[index].direction = direction;
+  if (keeps_moved_) moved_.push_back(index);
+}
+
 Conflict TensorList::check() {
   const auto interval = [&](const void* memory, int i, DType type) {
     const auto begin = reinterpret_cast<uintptr_t>(memory);

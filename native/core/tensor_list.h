@@ -29,6 +29,8 @@ struct Tensor {
   uint32_t key = 0;    // of stochastic rounding: one for each tensor, the same in every run
   uint64_t first = 0;  // element of that tensor, where this is a part of it
   TensorArgs args{};   // args.grad null: left alone; args.states[k] null: not created yet
+  // Where Muon writes the orthogonalized direction as well, in bfloat16; null: nowhere.
+  uint16_t* direction = nullptr;
   std::shared_ptr<Slab> slabs[kMaxStates];
   unsigned states = 0;  // bit mask of those that exist
   double scalars[kMaxScalars] = {};
@@ -63,6 +65,8 @@ class TensorList {
   // Says where a tensor's memory is from now on, and what its gradient is stored as.
   void bind(int index, void* param, const void* grad);
   void bind(int index, void* param, const void* grad, DType grad_dtype);
+  // Says where a tensor's direction is to be written from now on.
+  void keep(int index, uint16_t* direction);
   // Looks for overlaps made by the binds since the last check.
   Conflict check();
 

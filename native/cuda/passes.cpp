@@ -124,7 +124,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   args_.last = 0;
   args_.observed = nullptr;
   args_.partials = nullptr;
-  const double* const shapes = muon_tasks_.empty() ? nullptr : at<double>(layout_.shapes);
+  const double* const shapes = at<double>(layout_.shapes);
   if (facts_.device_counts && !facts_.measures) {
     const AdvanceArgs advance{
         args_.control, args_.clocks, args_.clock_count, at<double>(layout_.hypers), at<Slot>(layout_.slots),

@@ -24,7 +24,7 @@ FO_HD void fill_slot_of(Slot* slot, const double* hyper, double t, double* scala
   static_assert(sizeof(Coef) <= kMaxCoefBytes, "see core/kernel.h");
   const auto& own = *reinterpret_cast<const typename R::Hyper*>(hyper + kCommonHypers);
   Coef coef = R::template prepare<Real>(own, t, scalars);
-  if constexpr (R::kOrthogonalizes) {
+  if constexpr (R::kFits) {
     if (shape) R::fit(own, shape[0], shape[1], coef);
   }
   std::memcpy(slot->coef, &coef, sizeof coef);
@@ -44,10 +44,16 @@ FO_HD void fill_slot_of(Slot* slot, const double* hyper, double t, double* scala
   }
 }
 
+#define FO_INDEX(R, name) k##R##Index,
+enum RuleIndex : uint32_t { FO_RULES(FO_INDEX) FO_HELPERS(FO_INDEX) };
+#undef FO_INDEX
+
 // The same by a rule's row in the registry. Helpers have slots too.
 FO_HD void fill_slot(Slot* slot, uint32_t rule, bool is_double, const double* hyper, double t,
                      double* scalars, const double* shape, const StepFacts& facts) {
   uint32_t row = 0;
+  // Coefficients are the same: code of its own would take registers from every launch that fills slots.
+  if (rule == kMuonWeightsIndex) rule = kMuonIndex;
 #define FO_FILL(R, name)                                                              \
   if (rule == row++)                                                                  \
     return is_double ? fill_slot_of<R, double>(slot, hyper, t, scalars, shape, facts) \

@@ -118,8 +118,8 @@ void CudaStepper::clocks_of(const std::vector<int>& tensors) {
       std::copy(tensor.scalars, tensor.scalars + kMaxScalars, clocks_.back().scalars);
       shapes.emplace_back();
     }
-    const bool fits = group_of(tensor).rule->orthogonalization;
-    const auto shape = fits ? fit_of(group_of(tensor), tensor) : std::pair<double, double>();
+    const bool fits = group_of(tensor).rule->f32.fit;
+    const auto shape = fits ? fit_of(tensor) : std::pair<double, double>();
     auto& own = shapes[size_t(found->second)];
     const auto place = std::find(own.begin(), own.end(), shape);
     shape_of_row.push_back(uint32_t(place - own.begin()));
@@ -228,6 +228,7 @@ TensorRow CudaStepper::row_of(const Tensor& tensor) const {
   TensorRow row = rows_[size_t(row_of_tensor_[size_t(&tensor - tensors_.all().data())])];
   row.param = tensor.args.param;
   row.grad = tensor.args.grad;
+  row.direction = tensor.direction;
   row.vectors = row.wide = 0;
   const auto note = [&](int stream, const void* memory) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(memory);

@@ -20,8 +20,9 @@ struct alignas(16) TensorRow {
   void* param;
   const void* grad;
   void* states[kMaxStates];
-  void* extra;  // master, compensation or remainder
-  void* means;  // of the gradient's rows, for centralization, floats or (float64) doubles; null: none
+  void* extra;          // master, compensation or remainder
+  void* means;          // of the gradient's rows, for centralization, floats or (float64) doubles; null: none
+  uint16_t* direction;  // Muon's, kept as bfloat16; null: it is not
   uint64_t length;
   uint64_t columns;              // of a row, where there are means
   uint64_t first;                // element of the whole tensor, where this is a part of one

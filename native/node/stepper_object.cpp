@@ -28,6 +28,7 @@ Napi::Function StepperObject::Define(Napi::Env env) {
                      {FO_METHOD("addGroup", AddGroup),
                       FO_METHOD("add", Add),
                       FO_METHOD("bind", Bind),
+                      FO_METHOD("keep", Keep),
                       FO_METHOD("step", Step),
                       FO_METHOD("begin", Begin),
                       FO_METHOD("part", Part),
@@ -150,6 +151,26 @@ Napi::Value StepperObject::Bind(const Napi::CallbackInfo& info) {
   result.Set(1u, conflict.second);
   result.Set(2u, Napi::Boolean::New(env, conflict.grad_of_first));
   return result;
+}
+
+// keep([index, memory, ...]): where the next steps write these tensors' directions, in bfloat16, and no
+// others'
+Napi::Value StepperObject::Keep(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!Usable(env)) return env.Undefined();
+  TensorList& tensors = stepper_->tensors();
+  std::vector<void*> places(tensors.all().size());
+  const auto list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0, n = list.Length(); i + 1 < n; i += 2) {
+    const Napi::HandleScope scope(env);
+    const auto index = NumberOf<uint32_t>(list.Get(i));
+    if (index >= places.size()) return Refuse(env, "no such tensor");
+    const size_t length = tensors.all()[index].length;
+    if (!backend_->memory_of(env, list.Get(i + 1), DType::kBf16, length, &places[index]))
+      return Refuse(env, "memory of bfloat16 and the tensor's length is expected");
+  }
+  for (size_t i = 0; i < places.size(); ++i) tensors.keep(int(i), static_cast<uint16_t*>(places[i]));
+  return env.Undefined();
 }
 
 bool StepperObject::HasRows(const Napi::Float64Array& hyper) const {

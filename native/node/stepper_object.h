@@ -53,6 +53,7 @@ class StepperObject : public Napi::ObjectWrap<StepperObject> {
   Napi::Value AddGroup(const Napi::CallbackInfo& info);
   Napi::Value Add(const Napi::CallbackInfo& info);
   Napi::Value Bind(const Napi::CallbackInfo& info);
+  Napi::Value Keep(const Napi::CallbackInfo& info);
   Napi::Value Step(const Napi::CallbackInfo& info);
   Napi::Value Begin(const Napi::CallbackInfo& info);
   Napi::Value Part(const Napi::CallbackInfo& info);

@@ -1,7 +1,7 @@
 #pragma once
 // Muon: momentum, orthogonalized (Jordan, 2024, kellerjordan.github.io/posts/muon). A step has three stages:
 // MuonMomentum writes the direction, Newton-Schulz iteration orthogonalizes it (core/newton_schulz.h), and
-// Muon moves the weights.
+// Muon moves the weights, or MuonWeights does where another process has orthogonalized it.
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +11,7 @@ struct Muon : Rule {
   enum State { momentum_buffer, kStates };
   enum AdjustLr { kOriginal, kMatchRmsAdamw, kRmsToRms, kNone };
   static constexpr int kMaxTriples = 16;
-  static constexpr bool kOrthogonalizes = true;
+  static constexpr bool kOrthogonalizes = true, kFits = true;
   struct Hyper {
     double lr, momentum, nesterov, weight_decay, adjust_lr, split, ns_steps, ns_eps, ns_dtype, ns_form,
         ns_coefficients[3 * kMaxTriples], cuda_mode, workspace_bytes;
@@ -50,7 +50,7 @@ struct Muon : Rule {
   }
   template <class R>
   FO_HD void fit(const Hyper& h, double out, double in, Coef<R>& c) {
-    c.step = R(-h.lr * scale(h.adjust_lr, out, in));
+    c.step = R(-h.lr * scale(h.adjust_lr, out / h.split, in));
   }
 
   // g: the orthogonalized direction.
@@ -70,4 +70,11 @@ struct MuonMomentum : Muon {
     p = b;
     if (c.look_ahead != 0) p = fma(c.momentum, b - g, g);
   }
+};
+
+// g: a direction that is orthogonalized already.
+struct MuonWeights : Muon {
+  static constexpr bool kIsHelper = true, kOrthogonalizes = false;
+  static constexpr int kStates = 0;
+  static constexpr unsigned measure_writes(int) { return 0; }
 };

@@ -70,7 +70,7 @@ struct Rule {
     return false;
   }
   // Muon: its direction is orthogonalized, and fit() scales the step to the shape.
-  static constexpr bool kOrthogonalizes = false;
+  static constexpr bool kOrthogonalizes = false, kFits = false;
 
   // Lookahead of the rule's own: whether slow weights are kept, and after which steps weights meet them.
   template <class H>

@@ -36,10 +36,11 @@
   X(Muon, muon)
 
 // What shares the loops without being an optimizer; after the optimizers in every table.
-#define FO_HELPERS(X) \
-  X(Squares, squares) \
-  X(Total, total)     \
-  X(Scale, scale)     \
-  X(Clamp, clamp)     \
-  X(Average, average) \
-  X(MuonMomentum, muon_momentum)
+#define FO_HELPERS(X)            \
+  X(Squares, squares)            \
+  X(Total, total)                \
+  X(Scale, scale)                \
+  X(Clamp, clamp)                \
+  X(Average, average)            \
+  X(MuonMomentum, muon_momentum) \
+  X(MuonWeights, muon_weights)

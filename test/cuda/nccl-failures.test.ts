@@ -72,26 +72,29 @@ describeStandIn('arguments of a collective', () => {
   };
   const freed = cuda.isAvailable() ? cuda.tensor([2], 'float32', { name: 'w' }) : undefined;
   freed?.free();
+  const detached = floats(2);
+  structuredClone(detached.buffer, { transfer: [detached.buffer as ArrayBuffer] });
   const wrong: [string, (comm: Communicator) => unknown, string][] = [
-    ['no array', (comm) => comm.allReduce([1] as never), 'Expected data of allReduce() to be a CudaTensor or a typed array but received [1].'],
-    ['another array', (comm) => comm.allReduce(new Int32Array(2) as never), 'Expected the array of data of allReduce() to be a Float32Array'],
-    ['bytes to add', (comm) => comm.allReduce(new Uint8Array(2)), 'Expected data of allReduce() to hold numbers that can be reduced but received bytes.'],
-    ['16 bits of an unknown kind', (comm) => comm.allReduce(new Uint16Array(2)), 'Expected dtype of data of allReduce() to say what the Uint16Array holds'],
-    ['a wrong dtype', (comm) => comm.allReduce(floats(2), { dtype: 'float16' }), 'to be float32 for a Float32Array but received "float16"'],
-    ['a dtype that a tensor has not', (comm) => comm.broadcast(cuda.tensor([2]), 0, { dtype: 'float16' }), 'Expected dtype of data of broadcast() to be float32, as the tensor is, but received "float16".'],
-    ['another operation', (comm) => comm.allReduce(floats(2), { op: 'min' as never }), 'Expected op of allReduce() to be "sum" or "mean" or "max" but received "min"'],
+    ['no array', (comm) => comm.allReduce([1] as never), 'Expected data of allReduce() to be a Float32Array, Float64Array, Float16Array, Uint16Array, Uint8Array or CudaTensor but received [1].'],
+    ['another array', (comm) => comm.allReduce(new Int32Array(2) as never), 'Expected data of allReduce() to be a Float32Array'],
+    ['bytes to add', (comm) => comm.allReduce(new Uint8Array(2)), 'Expected data of allReduce() to hold floats, which can be reduced, but received a Uint8Array of bytes.'],
+    ['16 bits of an unknown kind', (comm) => comm.allReduce(new Uint16Array(2)), 'Expected dtype for data of allReduce(), a Uint16Array, to be "bfloat16" or "float16" but received undefined.'],
+    ['a wrong dtype', (comm) => comm.allReduce(floats(2), { dtype: 'float16' }), 'Expected dtype for data of allReduce(), a Float32Array, to be "float32" or left out but received "float16".'],
+    ['a dtype that a tensor has not', (comm) => comm.broadcast(cuda.tensor([2]), 0, { dtype: 'float16' }), 'to be "float32" or left out but received "float16".'],
+    ['another operation', (comm) => comm.allReduce(floats(2), { op: 'min' as never }), 'Expected op of allReduce() to be "sum", "mean" or "max" but received "min"'],
     ['an unknown option', (comm) => comm.allReduce(floats(2), { dtpe: 'float16' } as never), 'Unknown option "dtpe" for allReduce(): did you mean "dtype"?'],
     ['a tensor elsewhere', (comm) => comm.allReduce(far() as never), 'Expected data of allReduce() to be on device 0, as the communicator is, but received one on device 1.'],
-    ['a tensor that was freed', (comm) => comm.allReduce(freed!), 'Expected tensor "w" to have memory for data of allReduce() but it was freed.'],
-    ['a root that there is not', (comm) => comm.broadcast(floats(2), 1), 'Expected root of broadcast() to be an integer in [0, 1) but received 1.'],
-    ['a root in words', (comm) => comm.broadcast(floats(2), '0' as never), 'Expected root of broadcast() to be an integer in [0, 1) but received "0".'],
-    ['too short a share', (comm) => comm.allGather(floats(2), floats(3)), 'Expected receive of allGather() to have 2 elements on rank 0 but received 3.'],
-    ['a share unlike its count', (comm) => comm.reduceScatter(floats(2), floats(3), { counts: [2] }), 'Expected receive of reduceScatter() to have 2 elements on rank 0 but received 3.'],
-    ['counts of other ranks', (comm) => comm.allGather(floats(2), floats(4), { counts: [2, 2] }), 'Expected counts of allGather() to be an array of 1 integers >= 0 but received [2, 2].'],
-    ['half a count', (comm) => comm.allGather(floats(2), floats(2), { counts: [1.5] }), 'but received [1.5].'],
-    ['counts in words', (comm) => comm.allGather(floats(2), floats(2), { counts: '2' as never }), 'Expected counts of allGather() to be an array of 1 integers >= 0 but received "2".'],
-    ['two dtypes', (comm) => comm.allGather(floats(2), new Float64Array(2)), 'Expected receive of allGather() to be float32, as send is, but received float64.'],
+    ['a tensor that was freed', (comm) => comm.allReduce(freed!), 'Expected data of allReduce() to have memory but tensor "w" was freed.'],
+    ['a root that there is not', (comm) => comm.broadcast(floats(2), 1), 'Expected root of broadcast() to be a rank in [0, 1) but received 1.'],
+    ['a root in words', (comm) => comm.broadcast(floats(2), '0' as never), 'Expected root of broadcast() to be a number but received "0".'],
+    ['too short a share', (comm) => comm.allGather(floats(2), floats(3)), 'Expected receive of allGather() to have 2 elements, 1 times those of send of allGather(), but received 3; ranks with'],
+    ['a share unlike its count', (comm) => comm.reduceScatter(floats(2), floats(3), { counts: [2] }), 'Expected receive of reduceScatter() to have 2 elements, counts[0], but received 3.'],
+    ['counts of other ranks', (comm) => comm.allGather(floats(2), floats(4), { counts: [2, 2] }), 'Expected counts of allGather() to be 1 numbers, one for each rank, but received 2.'],
+    ['half a count', (comm) => comm.allGather(floats(2), floats(2), { counts: [1.5] }), 'Expected counts[0] of allGather() to be a whole number of at least 0 but received 1.5'],
+    ['counts in words', (comm) => comm.allGather(floats(2), floats(2), { counts: '2' as never }), 'Expected counts of allGather() to be an array of numbers but received "2".'],
+    ['two dtypes', (comm) => comm.allGather(floats(2), new Float64Array(2)), 'Expected receive of allGather() and send of allGather() to have one dtype but received float64 and float32.'],
     ['memory that overlaps', overlapping, 'Expected send of allGather() to be this rank\'s place in receive, or apart from it, but they overlap.'],
+    ['memory that has gone', (comm) => comm.allReduce(detached), 'Expected data of allReduce() to have memory but its buffer is detached.'],
     ['a buffer that may shrink', (comm) => comm.allReduce(new Float32Array(resizable(8, 16))), 'Expected data of allReduce() to be over a buffer of fixed size but received a resizable one.'],
   ]; // prettier-ignore
 

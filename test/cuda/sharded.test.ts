@@ -2,12 +2,14 @@
 import {
   AdamW,
   cuda,
+  CudaTensor,
   LAMB,
   Lion,
   Muon,
   Sharded,
   SGD,
-  type CudaTensor,
+  type Communicator,
+  type MuonOptions,
   type Optimizer,
   type Parameter,
   type StepResult,
@@ -18,7 +20,18 @@ import { toBf16 } from '../helpers/lowp';
 import { ncclRanks, noNccl } from '../helpers/nccl';
 import { exact, sizeOf } from '../helpers/sharded';
 
-const shapes = [[33], [40, 400], [100_003], [0], [24, 24], [3, 17], [40_000]];
+const shapes = [
+  [33],
+  [40, 400],
+  [100_003],
+  [0],
+  [24, 24],
+  [3, 17],
+  [40_000],
+  [96, 32],
+  [9, 2, 3, 3],
+  [65, 70],
+];
 
 interface Rank {
   readonly params: readonly Parameter[];
@@ -52,14 +65,30 @@ const hostOf = (tensor: Parameter['data']): Float32Array => (tensor as CudaTenso
 
 type Make = (params: readonly Parameter[]) => Optimizer;
 
+/** Calls `add` with the bytes of each tensor that a rank gives to be gathered. */
+function counting(comm: Communicator, add: (bytes: number) => void): Communicator {
+  const gather = comm.allGather.bind(comm);
+  return Object.assign(comm, {
+    allGather: (...args: Parameters<typeof gather>) => {
+      if (args[0] instanceof CudaTensor) add(args[0].bytes);
+      return gather(...args);
+    },
+  });
+}
+
 async function compare(
   size: number,
   make: Make,
   options: { readonly stage?: 1 | 2; readonly reduce?: 'mean' | 'none' } = {},
   dtype: 'float32' | 'bfloat16' = 'float32',
   spoil: (step: number, rank: Rank, which: number) => void = () => undefined,
-): Promise<{ readonly results: StepResult[][]; readonly expected: StepResult[] }> {
-  const comms = await ncclRanks(size);
+): Promise<{
+  readonly results: readonly StepResult[][];
+  readonly expected: StepResult[];
+  readonly gathered: number;
+}> {
+  let gathered = 0;
+  const comms = (await ncclRanks(size)).map((comm) => counting(comm, (bytes) => (gathered += bytes)));
   const devices = cuda.devices();
   const ranks = comms.map((_, rank) => rankOn(devices[rank % devices.length]!.index, dtype));
   const sharded = comms.map(
@@ -103,7 +132,7 @@ async function compare(
   for (const optimizer of sharded) optimizer.dispose();
   alone.dispose();
   await Promise.all(comms.map((comm) => comm.close()));
-  return { results, expected };
+  return { results, expected, gathered };
 }
 
 const whyNot = noNccl();
@@ -116,6 +145,20 @@ if (whyNot) process.stderr.write(`Not tested: Sharded over NCCL (${whyNot}).\n`)
       ['Lion', (params) => new Lion(params, { lr: 0.05 })],
       ['LAMB', (params) => new LAMB(params, { lr: 0.05 })],
       ['Muon', (params) => new Muon(params, { lr: 0.05, cudaMode: 'tf32' })],
+      ['Muon in bfloat16', (params) => new Muon(params, { lr: 0.05, weightDecay: 0.1, nsDtype: 'bfloat16' })],
+      [
+        'Muon of groups',
+        (params) =>
+          new Muon(
+            [
+              { params: params.slice(0, 5), cudaMode: 'standard', adjustLr: 'matchRmsAdamw' },
+              { params: params.slice(5, 7), nsForm: 'gram', maximize: true },
+              { params: [params[7]!], split: 3, maximize: true, adjustLr: 'rmsToRms' },
+              ...params.slice(8).map((param, i) => ({ params: [param], lr: 0.01 * i })),
+            ],
+            { lr: 0.05, nsDtype: 'bfloat16', stateDtype: 'bfloat16' },
+          ),
+      ],
       ['AdamW of bfloat16 states', (params) => new AdamW(params, { lr: 0.05, stateDtype: 'bfloat16' })],
     ];
 
@@ -168,6 +211,25 @@ if (whyNot) process.stderr.write(`Not tested: Sharded over NCCL (${whyNot}).\n`)
         for (const result of all) expect(result).toEqual(expected[step]);
       });
     }, 60_000);
+
+    test.each<[string, MuonOptions, boolean]>([
+      ['bfloat16', { nsDtype: 'bfloat16' }, true],
+      ['bfloat16, standard', { nsDtype: 'bfloat16', nsForm: 'gram', cudaMode: 'standard' }, true],
+      ['float32, standard', { cudaMode: 'standard' }, true],
+      ['bfloat16 in the Gram form', { nsDtype: 'bfloat16', nsForm: 'gram' }, false],
+      ['bfloat16, auto', { nsDtype: 'bfloat16', nsForm: 'auto' }, false],
+      ['bfloat16, precise', { nsDtype: 'bfloat16', cudaMode: 'precise' }, false],
+      ['bfloat16, fast', { nsDtype: 'bfloat16', cudaMode: 'fast' }, false],
+      ['bfloat16, tf32', { nsDtype: 'bfloat16', cudaMode: 'tf32' }, false],
+    ])('Muon in %s gathers directions where they are bfloat16', async (_, options, isHalf) => {
+      const make: Make = (params) => new Muon(params, { lr: 0.05, maxGradNorm: 20, ...options });
+      const { gathered } = await compare(2, make, { stage: 2 });
+      const has = (i: number, step: number): boolean => (i + step) % 5 !== 4;
+      const bytes = shapes.flatMap((shape, i) =>
+        [0, 1, 2, 3].map((step) => (has(i, step) ? sizeOf(shape) * (shape.length > 1 && isHalf ? 2 : 4) : 0)),
+      );
+      expect(gathered).toBe(bytes.reduce((sum, one) => sum + one, 0));
+    });
 
     test("streams of one's own are refused", async () => {
       const stream = cuda.stream();

@@ -7,8 +7,8 @@ import { describeMpi, runRanks } from '../helpers/mpi';
 import { registered } from '../helpers/registry';
 
 const program = path.join(root, 'test', 'helpers', 'children-mpi', 'sharded.ts');
-/** All but Muon, and three more ways. */
-const optimizers = registered.length + 3;
+/** All but Muon, and four more ways. */
+const optimizers = registered.length + 4;
 
 let folder: string;
 beforeAll(() => (folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ranks-'))));

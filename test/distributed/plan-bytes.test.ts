@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { Muon } from 'fused-optim';
+import { Muon, type MuonOptions } from 'fused-optim';
 import { forecast, type Forecast } from '../../lib/distributed/forecast';
 import { cutElements, partition } from '../../lib/distributed/partition';
 import { divisible, workloads } from '../helpers/workloads';
@@ -28,7 +28,13 @@ if (!reason) linkFromRoot(directory, 'build-mpi');
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 
 /** Bytes that each rank has sent. */
-function sent(kind: string, file: string, ranks: number, script = 'collectives.js'): number[] {
+function sent(
+  kind: string,
+  file: string,
+  ranks: number,
+  script = 'collectives.js',
+  more: readonly string[] = [],
+): number[] {
   const counted = path.join(scratch, `${kind}-${ranks}`);
   const mca = {
     pml_monitoring_enable: '1',
@@ -38,11 +44,15 @@ function sent(kind: string, file: string, ranks: number, script = 'collectives.j
   const options = Object.entries(mca).flatMap(([name, value]) => ['--mca', name, value]);
   const child = path.join(root, 'test', 'helpers', 'children', script);
   const args = ['--oversubscribe', '-n', String(ranks), ...options];
-  const { status, stderr } = spawnSync('mpirun', [...args, process.execPath, child, directory, kind, file], {
-    env: { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' },
-    encoding: 'utf8',
-    timeout: 200_000,
-  });
+  const { status, stderr } = spawnSync(
+    'mpirun',
+    [...args, process.execPath, child, directory, kind, file, ...more],
+    {
+      env: { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' },
+      encoding: 'utf8',
+      timeout: 200_000,
+    },
+  );
   if (status !== 0) throw new Error(`${kind} of ${ranks} ranks ended with ${status}: ${stderr}`);
   return Array.from({ length: ranks }, (_, rank) => {
     const lines = fs.readFileSync(`${counted}.${rank}.prof`, 'utf8').matchAll(/^E\t\d+\t\d+\t(\d+) bytes/gm);
@@ -53,8 +63,8 @@ function sent(kind: string, file: string, ranks: number, script = 'collectives.j
 /** A small GPT-2 by Muon: whole matrices and tensors that are cut, in uneven shares. */
 const tensors = workloads.get('gpt2_mini_5m')!;
 
-const planned = (ranks: number, stage: 1 | 2): Forecast =>
-  forecast({ tensors, ranks, stage, dtype: 'float32', make: (params) => new Muon(params) });
+const planned = (ranks: number, stage: 1 | 2, options: MuonOptions = {}): Forecast =>
+  forecast({ tensors, ranks, stage, dtype: 'float32', make: (params) => new Muon(params, options) });
 
 describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
   let file: string;
@@ -125,12 +135,16 @@ describe.each([1, 2, 4, 8])('%i ranks', (ranks) => {
   // The plan leaves out what ranks agree on, before a step and before each of its calls.
   const agreement = 16 * 512 * (ranks - 1);
 
-  testWithMpi.each([1, 2] as const)(
-    'a step of Sharded in stage %i, all of it',
-    (stage) => {
+  testWithMpi.each([
+    [1, 'float32'],
+    [2, 'float32'],
+    [2, 'bfloat16'],
+  ] as const)(
+    'a step of Sharded in stage %i, iterated in %s, all of it',
+    (stage, nsDtype) => {
       fs.writeFileSync(file, JSON.stringify(tensors));
-      const bytes = sent(String(stage), file, ranks, 'sharded-step.js');
-      const { ranks: loads } = planned(ranks, stage);
+      const bytes = sent(String(stage), file, ranks, 'sharded-step.js', [nsDtype]);
+      const { ranks: loads } = planned(ranks, stage, { nsDtype });
       bytes.forEach((all, rank) => {
         const { gradients, parameters, check } = loads[rank]!.sent;
         const over = all - besides[rank]! - gradients - parameters - check;

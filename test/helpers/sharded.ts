@@ -5,6 +5,7 @@ import {
   type Parameter,
   type ParameterState,
   type ShardedOptions,
+  type StepResult,
 } from 'fused-optim';
 import { expectSameBits } from './bits';
 import { random } from './random';
@@ -34,13 +35,12 @@ export function exact(length: number, seed: number): Float32Array {
   return Float32Array.from({ length }, () => Math.round((next() - 0.5) * 512) / 256);
 }
 
-const weights = shapes.map((shape, i) => exact(sizeOf(shape), i + 1));
 const known = new Map<string, Float32Array>();
-function gradientOf(step: number, tensor: number): Float32Array {
-  const key = `${step} ${tensor}`;
-  let grad = known.get(key);
-  if (!grad) known.set(key, (grad = exact(sizeOf(shapes[tensor]!), 1000 + 50 * step + tensor)));
-  return grad;
+function exactOnce(length: number, seed: number): Float32Array {
+  const key = `${length} ${seed}`;
+  let values = known.get(key);
+  if (!values) known.set(key, (values = exact(length, seed)));
+  return values;
 }
 
 /** Every tensor is without a gradient now and then, and the last but one always. */
@@ -56,12 +56,13 @@ export interface Model {
 export function modelOf(
   convert: (values: Float32Array) => HostArray = (v) => v.slice(),
   dtype?: Parameter['dtype'],
+  list: readonly (readonly number[])[] = shapes,
 ): Model {
-  const params = shapes.map((shape, i): Parameter => ({
+  const params = list.map((shape, i): Parameter => ({
     name: i === 1 ? 'h.0.attn.weight' : `tensor.${i}`,
     shape,
     dtype,
-    data: convert(weights[i]!),
+    data: convert(exactOnce(sizeOf(shape), i + 1)),
     grad: null,
   }));
   return {
@@ -69,7 +70,8 @@ export function modelOf(
     give(step, rank = 0, ranks = 1) {
       const off = (2 * rank - (ranks - 1)) / 256;
       params.forEach((param, i) => {
-        param.grad = hasGrad(step, i) ? convert(gradientOf(step, i).map((g) => g + off)) : null;
+        const grad = (): Float32Array => exactOnce(sizeOf(list[i]!), 1000 + 50 * step + i);
+        param.grad = hasGrad(step, i) ? convert(grad().map((g) => g + off)) : null;
       });
     },
   };
@@ -147,4 +149,43 @@ export function expectSameAsAlone(
       expectSameBits(joined, value as HostArray, `${field} of ${param.name!}`);
     }
   });
+}
+
+export interface Compared {
+  readonly results: readonly StepResult[][];
+  readonly expected: readonly StepResult[];
+  readonly bytes: ShardedRun['bytes'];
+}
+
+/** Steps of so many ranks beside those of one process. `before`: what is done to each optimizer and model before a step. */
+export async function compare(
+  make: Make,
+  size: number,
+  options: Parameters<typeof shardedRun>[2] = {},
+  model: () => Model = modelOf,
+  before: (
+    step: number,
+    one: { readonly optimizer: Trainer | Sharded; readonly model: Model },
+  ) => void = () => undefined,
+): Promise<Compared> {
+  const run = shardedRun(size, make, { bucketBytes: 50_000, ...options }, model);
+  const one = alone(make, model());
+  const results: StepResult[][] = [];
+  const expected: StepResult[] = [];
+  for (let step = 0; step < 4; ++step) {
+    one.model.give(step);
+    before(step, one);
+    expected.push(one.optimizer.step());
+    results.push(
+      await together(run, async (mine, rank) => {
+        mine.model.give(step, rank, size);
+        before(step, mine);
+        return mine.optimizer.step();
+      }),
+    );
+    expectSameAsAlone(run, one);
+  }
+  for (const { optimizer } of run.ranks) optimizer.dispose();
+  one.optimizer.dispose();
+  return { results, expected, bytes: run.bytes };
 }

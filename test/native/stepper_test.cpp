@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../../native/core/thread_pool.h"
+#include "../../native/vec/convert.h"
 #include "check.h"
 #include "model.h"
 #include "targets.h"
@@ -179,6 +180,36 @@ void test_stepper() {
       std::thread([&] { there.run(); }).join();
     }
     expect_same(there.bits(), here.bits(), "the other thread");
+  });
+  test("stepper: weights move alike by a direction that was kept", [] {
+    const fo::RuleInfo &muon = *fo::find_rule("muon"), &weights = *fo::find_rule("muon_weights");
+    for (const fo::Isa* isa : targets()) {
+      HyperRow row = hyper_rows(muon, 1).back();
+      row[size_t(hyper_index(muon, "ns_dtype"))] = 1;
+      row[size_t(hyper_index(muon, "split"))] = 3;
+      row[fo::kMaximize] = 0;
+      const Plan plan{&muon, {row}, {0, 2100, 21, 30003}, 3}, given{&weights, {row}, plan.lengths, 3};
+      Model owner(plan, isa->kernels, 3), other(given, isa->kernels, 2);
+      std::vector<std::vector<uint16_t>> kept;
+      for (const size_t length : plan.lengths) kept.emplace_back(length, uint16_t(0x1234));
+      for (int step = 1; step <= 3; ++step) {
+        owner.make_grads(step);
+        for (size_t i = 0; i < kept.size(); ++i)
+          owner.stepper().tensors().keep(int(i), step < 3 ? kept[i].data() : nullptr);
+        const auto before = kept;
+        EXPECT(owner.step_with({}).applied, "step %d was refused", step);
+        if (step == 3) EXPECT(kept == before, "%s", "a direction is kept where nobody asks for it");
+        other.make_grads(step);
+        for (size_t i = 0; i < kept.size(); ++i)
+          for (size_t k = 0; k < kept[i].size(); ++k) other.grad(i)[k] = fo::from_bf16(kept[i][k]);
+        if (step == 3) break;
+        EXPECT(other.step_with({}).applied, "step %d was refused", step);
+        for (size_t i = 0; i < kept.size(); ++i)
+          EXPECT(std::memcmp(owner.param(i), other.param(i), kept[i].size() * sizeof(float)) == 0,
+                 "tensor %zu after step %d on %s", i, step, isa->name);
+      }
+      EXPECT(other.stepper().tensors().state_bytes() == 0, "%s", "it has states");
+    }
   });
   test("stepper: several optimizers on several threads at once", [] {
     const fo::RuleInfo& rule = *fo::find_rule("nadam");

@@ -1,5 +1,6 @@
 /** What a plan says as a picture: memory, how even the ranks are, and where the time of a step goes. */
-import { most, type RankLoad, type Forecast } from '../../distributed/forecast';
+import type { RankLoad, Forecast } from '../../distributed/forecast';
+import { most, sum } from '../../distributed/owners';
 import { bytesText } from '../output';
 import { document, element, FAINT, INK, line, text } from '../picture/svg';
 import { secondsText, type Products, type Timed } from './plan';
@@ -14,7 +15,6 @@ interface Bar {
   readonly unit: (sum: number) => string;
 }
 
-const sum = (parts: readonly number[]): number => parts.reduce((a, b) => a + b, 0);
 const heading = (y: number, words: string): string => text(20, y, words, { 'font-weight': 'bold' });
 
 /** Bars by groups, each of which has a scale of its own, and below them what the colours are. */

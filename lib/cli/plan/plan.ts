@@ -1,6 +1,7 @@
 /** `fused-optim plan`: what sharding the state of an optimizer would save and cost, before anything is run. */
 import type { DType, Rounding, StateDType } from '../../dtypes';
-import { most, forecast, type RankLoad, type Sent, type Forecast } from '../../distributed/forecast';
+import { forecast, type RankLoad, type Sent, type Forecast } from '../../distributed/forecast';
+import { most, sum } from '../../distributed/owners';
 import { optimizers } from '../optimizers';
 import { align } from '../../align';
 import { bytesText, digits, exitCodes, note, paint, plural, print, printJson } from '../output';
@@ -82,7 +83,7 @@ function tables({ ranks, replicated }: Forecast, stage: string, all: boolean): s
   const shown = rows(stage).filter(([, of]) => of(replicated) > 0 || ranks.some((load) => of(load) > 0));
   const lines = shown.map(([what, of, text]) => {
     const values = ranks.map(of);
-    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    const mean = sum(values) / values.length;
     const least = values.reduce((a, b) => Math.min(a, b));
     const even = mean > 0 ? `${(most(values) / mean).toFixed(3)} ×` : '';
     return [what, ...[of(replicated), least, mean, most(values)].map(text), even];

@@ -197,6 +197,9 @@ struct MuonApply : MuonPass<F> {
       V next[E];
       FO_UNROLL
       for (int e = 0; e < E; ++e) {
+        // Of numbers that are bfloat16 already the upper half is all.
+        if (view.row.direction && at.has(e))
+          view.row.direction[at.at() + uint64_t(e)] = uint16_t(bits_of(x.x[first + e]) >> 16);
         next[e] = V(p.x[e]);
         Muon::update<0>(next[e], V(Real(x.x[first + e])), static_cast<V*>(nullptr), common.coef);
       }

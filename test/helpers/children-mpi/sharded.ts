@@ -22,6 +22,10 @@ const makes: [string, Make][] = [
   ]),
   ['AdamW, clipped', (params) => new AdamW(params, { lr: testLr, maxGradNorm: 2, nonFinite: 'skip' })],
   ['Muon', (params) => new Muon(params, { lr: testLr, maxGradNorm: 2 })],
+  [
+    'Muon of directions',
+    (params) => new Muon(params, { lr: testLr, weightDecay: 0.1, nsDtype: 'bfloat16', maxGradNorm: 2 }),
+  ],
   ['Lookahead', (params) => new Lookahead(new AdamW(params, { lr: testLr }), { k: 2 })],
 ];
 

@@ -1,9 +1,10 @@
 'use strict';
-// A rank of an MPI job that takes one step of a sharded Muon. Arguments: the package, the stage, a file with the tensors.
+// A rank of an MPI job that takes one step of a sharded Muon. Arguments: the package, the stage, a file with the tensors,
+// and what the iteration is done in.
 const fs = require('node:fs');
 const path = require('node:path');
 
-const [directory, stage, file] = process.argv.slice(2);
+const [directory, stage, file, nsDtype] = process.argv.slice(2);
 const { Muon, Sharded } = require(directory);
 const { mpi } = require(path.join(directory, 'dist', 'distributed', 'mpi.js'));
 
@@ -19,7 +20,7 @@ async function main() {
     };
   });
   // The limit makes it gather sums over the gradients.
-  const make = (list) => new Muon(list, { maxGradNorm: 1, threads: 1 });
+  const make = (list) => new Muon(list, { maxGradNorm: 1, threads: 1, nsDtype });
   await new Sharded(comm, make, { params, stage: Number(stage) }).step();
   await comm.close();
 }
