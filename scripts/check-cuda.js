@@ -46,7 +46,8 @@ function lastBuild() {
   const [, list] = /^FO_CUDA_ARCHITECTURES:\w+=(.*)$/m.exec(fs.readFileSync(cache, 'utf8')) ?? [];
   const names = (list ?? '').split(';').filter((name) => name && !name.endsWith('-virtual'));
   const architectures = names.map((name) => `sm_${name.replace('-real', '')}`);
-  return { directory: path.join(directory, 'reports'), sources: cuda.kernels, architectures };
+  const addon = fs.readFileSync(path.join(directory, 'Release', 'fused_optim_cuda.node'), 'latin1');
+  return { directory: path.join(directory, 'reports'), sources: cuda.kernels, architectures, addon };
 }
 
 /** Kernels in the reports of a source, all of them: [{ symbol, architecture, registers, ..., ptx }] */
@@ -113,13 +114,19 @@ function printTable(kernels, heads) {
 async function main() {
   if (!options.built && spawnSync('nvcc', ['--version']).status !== 0)
     return console.log('check-cuda: nothing was checked, there is no nvcc on PATH.');
-  const { directory, sources, architectures } = options.built ? lastBuild() : await compile();
+  const { directory, sources, architectures, addon } = options.built ? lastBuild() : await compile();
   if (architectures.length === 0) throw new Error('check-cuda: expected code for a GPU but found none.');
   const kernels = sources.flatMap((source) => readKernels(directory, source, architectures));
   const names = demangle([...new Set(kernels.map(({ symbol }) => symbol))]);
   for (const kernel of kernels) kernel.name = names.get(kernel.symbol);
   printTable(kernels, architectures);
   const problems = kernels.flatMap(problemsOf);
+  // Host code asks for kernels by name. A type in it that differs from GPU to GPU would make others of them.
+  for (const { symbol, name, architecture } of kernels)
+    if (addon && !addon.includes(`${symbol}\0`))
+      problems.push(
+        `${describe(name).short} for ${architecture}: expected the addon to name it but it does not.`,
+      );
   for (const problem of problems) console.error(problem);
   const said = `check-cuda: ${kernels.length} kernels for ${architectures.join(', ')}`;
   if (problems.length > 0) throw new Error(`${said}: ${problems.length} problems.`);

@@ -48,6 +48,7 @@ const ptx = ({ symbol, lines = wide }: Kernel, architecture: string): string =>
   ].join('\n');
 
 const folder = 'build-cuda/reports/made';
+const addon = 'build-cuda/Release/fused_optim_cuda.node';
 
 /** A copy of the check beside a build of one source, for the architectures that CMake's names say. */
 function builtTree(architectures: string, kernels: Readonly<Record<string, Kernel>>): string {
@@ -62,6 +63,9 @@ function builtTree(architectures: string, kernels: Readonly<Record<string, Kerne
     'native/cuda/kernels/made.cu': '#include "made.h"\n',
     'native/cuda/kernels/made.h': '',
     'build-cuda/CMakeCache.txt': `CMAKE_BUILD_TYPE:STRING=Release\nFO_CUDA_ARCHITECTURES:STRING=${architectures}\n`,
+    [addon]: Object.values(kernels)
+      .map(({ symbol }) => `${symbol}\0`)
+      .join(''),
     [`${folder}/made.d`]: 'made.o: native/cuda/kernels/made.cu \\\n  native/cuda/kernels/made.h\n',
     [`${folder}/ptxas.txt`]: Object.entries(kernels)
       .map(([architecture, kernel]) => ptxas(kernel, architecture))
@@ -175,6 +179,14 @@ describe('check-cuda', () => {
     fs.rmSync(path.join(directory, folder, name));
     const { status, output } = judge(directory);
     expect(output).toContain(sentence);
+    expect(status).toBe(1);
+  });
+
+  test('fails when host code names another kernel', () => {
+    const directory = builtTree('90-real', { sm_90: { symbol: adamw } });
+    writeFiles(directory, { [addon]: `${adamwIn('NS0_4PureIfLi8EEE')}\0` });
+    const { status, output } = judge(directory);
+    expect(output).toContain('update AdamW, float32 for sm_90: expected the addon to name it');
     expect(status).toBe(1);
   });
 

@@ -7,16 +7,20 @@
 #include "../block.h"
 #include "../tables.h"
 
-#if defined(__CUDACC__)
+// nvcc compiles for the host too, where its pragmas are unknown.
+#if defined(__CUDA_ARCH__)
 #define FO_UNROLL _Pragma("unroll")
 #define FO_PRAGMA(text) _Pragma(#text)
 #define FO_UNROLL_BY(count) FO_PRAGMA(unroll count)
 #define FO_NO_UNROLL _Pragma("unroll 1")
-#define FO_CALLED static __device__ __noinline__
 #else
 #define FO_UNROLL
 #define FO_UNROLL_BY(count)
 #define FO_NO_UNROLL
+#endif
+#if defined(__CUDACC__)
+#define FO_CALLED static __device__ __noinline__
+#else
 #define FO_CALLED static
 #endif
 

@@ -44,13 +44,14 @@ FO_DEVICE void each_place(const TensorRow& row, const Piece& piece, int thread, 
     f(Place{piece.chunk, i, end});
 }
 
-// Every stream is of T. A fast update takes kGroupsAtOnce times as many elements at a time.
-template <class T, int kElements, int kGroupsAtOnce = 1>
+// Every stream is of T. Whether a fast update takes groups of elements is in the type, how many is not:
+// kernels have the same names for all GPUs, and in the code that launches them.
+template <class T, int kElements, bool kTakesGroups = false>
 struct Pure {
   using Real = T;
   using V = lane::Lane<T>;
   using Single = Pure<T, 1>;  // the same, one element at a time
-  static constexpr int E = kElements, kGroups = kGroupsAtOnce;
+  static constexpr int E = kElements, kGroups = kTakesGroups ? FO_PLAIN_GROUPS : 1;
   static constexpr size_t kGroupBytes = kGroups * E * sizeof(T);
   // A second loop for tensors all of whose streams are aligned, where there are registers and time for it.
   static constexpr bool kFastPath = std::is_same<T, float>::value;
@@ -114,7 +115,7 @@ struct Pure {
   }
 };
 
-using Plain = Pure<float, 4, FO_PLAIN_GROUPS>;
+using Plain = Pure<float, 4, true>;
 using Double = Pure<double, 2>;
 
 // Every stream is what the tensor's format says, which all threads of a block branch on alike.

@@ -197,9 +197,6 @@ struct MuonApply : MuonPass<F> {
       V next[E];
       FO_UNROLL
       for (int e = 0; e < E; ++e) {
-        // Of numbers that are bfloat16 already the upper half is all.
-        if (view.row.direction && at.has(e))
-          view.row.direction[at.at() + uint64_t(e)] = uint16_t(bits_of(x.x[first + e]) >> 16);
         next[e] = V(p.x[e]);
         Muon::update<0>(next[e], V(Real(x.x[first + e])), static_cast<V*>(nullptr), common.coef);
       }
@@ -213,6 +210,18 @@ struct MuonApply : MuonPass<F> {
         param_squares = lane::fused(before, before, param_squares);
       }
       F::template put_weights<kFast>(view, at, p, weights);
+      if (view.row.direction) keep(view.row.direction + at.at(), at, first);
+    }
+
+    // Of numbers that are bfloat16 already the upper half is all.
+    FO_MEMBER void keep(uint16_t* to, const Place& at, int first) {
+      Pack<uint16_t, E> high;
+      FO_UNROLL
+      for (int e = 0; e < E; ++e) high.x[e] = uint16_t(bits_of(x.x[first + e]) >> 16);
+      if (at.whole(E) && reinterpret_cast<uintptr_t>(to) % sizeof high == 0) return store(to, high);
+      FO_UNROLL
+      for (int e = 0; e < E; ++e)
+        if (at.has(e)) to[e] = high.x[e];
     }
   };
 
