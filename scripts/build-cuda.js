@@ -26,14 +26,18 @@ const { values: options } = parseArgs({
 
 function build() {
   const script = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
-  const args = ['build', '-O', 'build-cuda', '-p', options.jobs, '--target', 'fused_optim_cuda'];
+  const args = ['-O', 'build-cuda', '-p', options.jobs, '--target', 'fused_optim_cuda'];
   args.push('--CDFO_CUDA=ON', `--CDFO_CUDA_ARCHITECTURES=${options.architectures.split(',').join(';')}`);
   const reporter = path.join(__dirname, 'report-kernels.js');
   const launcher = [process.execPath, reporter, path.join(root, 'build-cuda', 'reports')];
   args.push(`--CDCMAKE_CUDA_COMPILER_LAUNCHER=${launcher.join(';')}`);
-  const { status, error } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`cmake-js ended with status ${status}.`);
+  // A build alone would go on with the architectures that the folder was configured for.
+  for (const command of ['configure', 'build']) {
+    const all = [script, command, ...args];
+    const { status, error } = spawnSync(process.execPath, all, { cwd: root, stdio: 'inherit' });
+    if (error) throw error;
+    if (status !== 0) throw new Error(`cmake-js ${command} ended with status ${status}.`);
+  }
 }
 
 /** Size of the addon; a package that brings it, which is compressed, may grow by no more than `mostBytes`. */

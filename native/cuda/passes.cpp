@@ -125,7 +125,8 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   args_.observed = nullptr;
   args_.partials = nullptr;
   const double* const shapes = at<double>(layout_.shapes);
-  if (facts_.device_counts && !facts_.measures) {
+  const bool advances = facts_.measures && !doubles_;  // the squares' launch does
+  if (facts_.device_counts && !advances) {
     const AdvanceArgs advance{
         args_.control, args_.clocks, args_.clock_count, at<double>(layout_.hypers), at<Slot>(layout_.slots),
         shapes,        nullptr};
@@ -134,7 +135,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   if (facts_.measures) {
     PassArgs squares = squares_of(args_, args_.run, at<char>(layout_.grad_partials),
                                   doubles_ ? at<char>(layout_.grad_partials64) : nullptr);
-    if (facts_.device_counts) {
+    if (facts_.device_counts && advances) {
       squares.rows = at<double>(layout_.hypers);
       squares.shapes = shapes;
     }

@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { AdamW, CudaTensor, cuda, Lion, type Parameter } from 'fused-optim';
 import { describeCuda, describeStandIn, expectSameBits, hostOf, standIn } from '../helpers/cuda';
+import { collectTensors } from '../helpers/garbage';
 import { values } from '../helpers/random';
 import * as lowp from '../helpers/lowp';
 import type { Options } from '../helpers/registry';
@@ -77,6 +78,7 @@ describeCuda('checkpoints between host and CUDA memory', () => {
 });
 
 describeStandIn('a lack of memory', () => {
+  beforeAll(collectTensors);
   test('at any allocation leaves the optimizer as it was', () => {
     const make = () => {
       const list = params(true);

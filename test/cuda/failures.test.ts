@@ -1,5 +1,6 @@
 import { cuda, CudaError } from 'fused-optim';
 import { describeStandIn, expectSameBits, standIn } from '../helpers/cuda';
+import { collectTensors } from '../helpers/garbage';
 
 /** The error of an action, as data. */
 function caught(action: () => unknown): CudaError {
@@ -14,6 +15,7 @@ function caught(action: () => unknown): CudaError {
 const numbers = new Float32Array(64).fill(3);
 
 describeStandIn('a call that fails', () => {
+  beforeAll(collectTensors);
   afterEach(() => {
     standIn.fail('');
     standIn.setMemory(0, 2 ** 30);

@@ -212,13 +212,17 @@ describeCuda('what becomes of steps in CUDA memory', () => {
     const options = { maxGradNorm: 0.5, nonFinite: 'skip' };
     const [host, device] = [adamw(pair.host, options), adamw(pair.device, options)];
     for (const bad of [-1, 4321]) {
-      pair.give(0, { bad });
+      pair.give(0, { bad, isNew: false });
       const [expected, received] = [host.step(), device.step()];
       expect([received.applied, received.nonFinite]).toEqual([expected.applied, expected.nonFinite]);
       if (bad < 0) expect(received.gradNorm! / expected.gradNorm!).toBeCloseTo(1, 5);
       else expect(received.nonFinite).toBe('p.4321');
     }
     pair.expectSame(5);
+    // So much is not left to the garbage collector, which other tests would meet.
+    device.dispose();
+    for (const { data, grad } of pair.device)
+      for (const tensor of [data, grad]) (tensor as CudaTensor).free();
   });
 
   test('a scaler hears of steps before anybody reads its scale', () => {

@@ -1,5 +1,6 @@
 import v8 from 'node:v8';
 import vm from 'node:vm';
+import { cuda } from 'fused-optim';
 
 v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc') as () => void;
@@ -10,4 +11,10 @@ export async function collectGarbage(done?: () => boolean): Promise<void> {
     gc();
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Gives back the GPU memory that earlier tests have left to the garbage collector. */
+export async function collectTensors(): Promise<void> {
+  await collectGarbage();
+  cuda.tensor([0]).free(); // a call, which looks for what can be freed
 }

@@ -95,6 +95,15 @@ FO_DEVICE void store(void* to, const T& from) {
 #endif
 }
 
+// Brings a line of memory near that is read soon.
+FO_DEVICE void prefetch(const void* p) {
+#if defined(__CUDACC__)
+  asm volatile("prefetch.global.L1 [%0];" ::"l"(__cvta_generic_to_global(p)));
+#else
+  (void)p;
+#endif
+}
+
 // Elements of one thread. Kept as three short numbers, from which the others are computed where needed.
 struct Place {
   uint32_t chunk, first, count;                                               // in its chunk

@@ -37,12 +37,15 @@ FO_DEVICE void advance_clocks(const AdvanceArgs& args, int thread) {
   if (thread == 0) ++args.control->serial;
 }
 
+// Out of line: one copy of it, and its registers are not those of a loop.
+FO_CALLED void advance_called(const AdvanceArgs& args, int thread) { advance_clocks(args, thread); }
+
 struct Advance {
   using Args = AdvanceArgs;
   struct Shared {};
   template <class Block>
   FO_DEVICE void run(Block& block, const AdvanceArgs& args) {
-    if (block.index() == 0) block.each([&](int thread) { advance_clocks(args, thread); });
+    if (block.index() == 0) block.each([&](int thread) { advance_called(args, thread); });
   }
 };
 

@@ -45,6 +45,7 @@ FO_DEVICE uint8_t find8(const Dynamic8& map, bool is_signed, float fraction) {
 }
 
 struct Blocks8 : Mixed {
+  using Half = Blocks8;  // memory is laid out for four
   FO_DEVICE float* scales_of(const TensorRow& row, int k) {
     return reinterpret_cast<float*>(static_cast<char*>(row.states[k]) + scales_offset(row.length));
   }

@@ -39,9 +39,13 @@ struct Piece {
 // the tensor, so its end is all that a place has to know.
 template <int kSpan, class Each>
 FO_DEVICE void each_place(const TensorRow& row, const Piece& piece, int thread, const Each& f) {
-  const uint32_t count = count_of(row, piece.chunk), end = piece.end < count ? piece.end : count;
-  for (uint32_t i = piece.begin + uint32_t(thread) * kSpan; i < end; i += kThreads * kSpan)
-    f(Place{piece.chunk, i, end});
+  // Asked for anew each time, so that it is in no register meanwhile.
+  const auto end = [&] {
+    const uint32_t count = count_of(row, piece.chunk);
+    return piece.end < count ? piece.end : count;
+  };
+  for (uint32_t i = piece.begin + uint32_t(thread) * kSpan; i < end(); i += kThreads * kSpan)
+    f(Place{piece.chunk, i, end()});
 }
 
 // Every stream is of T. Whether a fast update takes groups of elements is in the type, how many is not:
@@ -50,7 +54,8 @@ template <class T, int kElements, bool kTakesGroups = false>
 struct Pure {
   using Real = T;
   using V = lane::Lane<T>;
-  using Single = Pure<T, 1>;  // the same, one element at a time
+  using Single = Pure<T, 1>;  // the same, few elements at a time
+  using Half = Pure<T, kElements / 2>;
   static constexpr int E = kElements, kGroups = kTakesGroups ? FO_PLAIN_GROUPS : 1;
   static constexpr size_t kGroupBytes = kGroups * E * sizeof(T);
   // A second loop for tensors all of whose streams are aligned, where there are registers and time for it.
@@ -96,7 +101,6 @@ struct Pure {
   FO_DEVICE void fetch_groups(Raw (&raw)[G], const View& view, const void* stream, const Place& at) {
     read_groups(raw, static_cast<const T*>(stream), at, view.wide);
   }
-  FO_DEVICE bool has_groups(const TensorRow&) { return true; }
   using Held = Reals;
   FO_DEVICE Held hold(const Reals& x) { return x; }
   template <int G>
@@ -108,7 +112,10 @@ struct Pure {
     fetch_groups(w, view, view.row.param, at);
   }
   using HeldWeights = Reals;
-  FO_DEVICE Reals hold_weights(const Reals& p, const Weights&, const View&, const Place&) { return p; }
+  template <bool>
+  FO_DEVICE Reals hold_weights(const Reals& p, const Weights&, const View&, const Place&) {
+    return p;
+  }
   template <int G>
   FO_DEVICE void put_weight_groups(const View& view, const Place& at, const HeldWeights (&p)[G]) {
     put_groups(view, view.row.param, at, p);
@@ -118,35 +125,37 @@ struct Pure {
 using Plain = Pure<float, 4, true>;
 using Double = Pure<double, 2>;
 
-// Every stream is what the tensor's format says, which all threads of a block branch on alike.
-struct Mixed {
-  using Single = Mixed;
+// Every stream is what the tensor's format says, which all threads of a block branch on alike. Four elements
+// at a time, or two of what has much state: there are no registers for more.
+template <int kElements>
+struct MixedOf {
+  using Single = MixedOf<2>;
+  using Half = MixedOf<2>;
   using Real = float;
   using V = lane::V;
-  static constexpr int E = 4, kGroups = 1;
+  static constexpr int E = kElements, kGroups = 1;
   static constexpr size_t kGroupBytes = 16;
   static constexpr bool kFastPath = false;
-  // Four elements: 32 bits each, or 16 each in the first two.
+  // Of 32 bits each, or 16 each in the first half.
   struct Raw {
-    uint32_t word[4];
+    uint32_t word[E];
   };
   // Two elements a word: packed as they are made, since registers are short.
   struct Halves {
-    uint32_t word[2] = {0, 0};
+    uint32_t word[E / 2] = {};
     FO_MEMBER void add(int e, uint16_t half) { word[e / 2] |= uint32_t(half) << e % 2 * 16; }
   };
-  struct alignas(8) Pair {
-    Word first, second;
+  struct alignas(2 * E) Words {
+    Word word[E / 2];
   };
   using Reals = Pack<float, E>;
-  FO_DEVICE bool has_groups(const TensorRow&) { return false; }
   using Held = Reals;  // where there are groups
   using HeldWeights = Reals;
 
   template <bool kFast>
   FO_DEVICE void fetch_words(Raw& raw, const void* stream, bool wide, const Place& at, bool vector) {
     if (wide) {
-      Pack<float, 4> x;
+      Pack<float, E> x;
       read<kFast>(x, static_cast<const float*>(stream), at, vector);
       FO_UNROLL
       for (int e = 0; e < E; ++e) raw.word[e] = bits_of(x.x[e]);
@@ -154,27 +163,32 @@ struct Mixed {
     }
     const uint16_t* const half = static_cast<const uint16_t*>(stream);
     if (kFast || vector) {
-      const Pair x = *reinterpret_cast<const Pair*>(global<8>(half + at.at()));
-      raw.word[0] = x.first, raw.word[1] = x.second;
+      const Words x = *reinterpret_cast<const Words*>(global<sizeof(Words)>(half + at.at()));
+      FO_UNROLL
+      for (int i = 0; i < E / 2; ++i) raw.word[i] = x.word[i];
     } else {
-      Pack<uint16_t, 4> x;
+      Pack<uint16_t, E> x;
       read<false>(x, half, at, false);
-      raw.word[0] = x.x[0] | uint32_t(x.x[1]) << 16, raw.word[1] = x.x[2] | uint32_t(x.x[3]) << 16;
+      FO_UNROLL
+      for (int i = 0; i < E / 2; ++i) raw.word[i] = x.x[2 * i] | uint32_t(x.x[2 * i + 1]) << 16;
     }
   }
   template <bool kFast>
   FO_DEVICE void put_halves(void* stream, const Place& at, bool vector, const Halves& x) {
     uint16_t* const half = static_cast<uint16_t*>(stream);
     if (kFast || vector) {
-      store(half + at.at(), Pair{x.word[0], x.word[1]});
+      Words out;
+      FO_UNROLL
+      for (int i = 0; i < E / 2; ++i) out.word[i] = x.word[i];
+      store(half + at.at(), out);
     } else {
       FO_UNROLL
       for (int e = 0; e < E; ++e)
         if (at.has(e)) *global<2>(half + at.at() + e) = half_of(x, e);
     }
   }
-  template <class Words>
-  FO_DEVICE uint16_t half_of(const Words& from, int e) {
+  template <class Some>
+  FO_DEVICE uint16_t half_of(const Some& from, int e) {
     return uint16_t(from.word[e / 2] >> e % 2 * 16);
   }
 
@@ -278,7 +292,7 @@ struct Mixed {
   FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights&) {
     const TensorRow& row = view.row;
     const bool vector = view.template vector<E>(kParamStream, at),
-               extra_vector = view.vector<E>(kExtraStream, at);
+               extra_vector = view.template vector<E>(kExtraStream, at);
     Halves high, low;
     switch (row.format.rounding) {
       case Rounding::kMaster:
@@ -309,5 +323,7 @@ struct Mixed {
     return 1u << kParamStream | (row.extra ? 1u << kExtraStream : 0u);
   }
 };
+
+using Mixed = MixedOf<4>;
 
 }  // namespace fo::cuda

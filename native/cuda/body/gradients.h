@@ -11,9 +11,6 @@
 
 namespace fo::cuda {
 
-// Out of line, so that its registers are not those of the loop.
-FO_CALLED void advance_called(const AdvanceArgs& args, int thread) { advance_clocks(args, thread); }
-
 // The squares of a thread's part of a chunk.
 struct ChunkSquares {
   View view;
@@ -52,6 +49,7 @@ template <class Real>
 struct Squares {
   using Args = PassArgs;
   static constexpr bool kDoubles = std::is_same<Real, double>::value;
+  static constexpr bool kAdvances = !kDoubles;  // a copy of that for each kernel would be large
   static constexpr int kWarps = kThreads / kWarp;
   struct OfWarp {
     Real sum;
@@ -68,7 +66,7 @@ struct Squares {
 
   template <class Block>
   FO_DEVICE void run(Block& block, const PassArgs& args) {
-    if (args.rows && block.index() == 0) {
+    if (kAdvances && args.rows && block.index() == 0) {
       const AdvanceArgs advance{
           args.control, args.clocks, args.clock_count, args.rows, const_cast<Slot*>(args.slots),
           args.shapes,  args.scale};

@@ -6,27 +6,27 @@
 namespace fo::cuda {
 
 // States of one type.
-template <DType kState>
-struct KnownStates : Mixed {
+template <DType kState, int kElements>
+struct KnownStates : MixedOf<kElements> {
+  using Base = MixedOf<kElements>;
+  using typename Base::Raw, typename Base::Reals;
   static constexpr bool kFastPath = true;
 
   template <bool kFast>
   FO_DEVICE void fetch_state(Raw& raw, const View& view, int k, const Place& at) {
-    fetch<kFast>(raw, view, view.row.states[k], kState, kFirstState + k, at);
+    Base::template fetch<kFast>(raw, view, view.row.states[k], kState, kFirstState + k, at);
   }
   FO_DEVICE void decode_state(Reals& x, const Raw& raw, const View&, int, const Place&, bool) {
-    decode(x, raw, kState);
+    Base::decode(x, raw, kState);
   }
   template <bool kFast>
   FO_DEVICE void put_state(const View& view, int k, const Place& at, const Reals& x) {
-    put<kFast>(view, view.row.states[k], kState, kFirstState + k, at, x);
+    Base::template put<kFast>(view, view.row.states[k], kState, kFirstState + k, at, x);
   }
 };
 
 // Weights and states of float32: the parameter is one, has a master or is split. Gradients are anything.
-struct Wide : KnownStates<DType::kF32> {
-  using Single = Wide;
-
+struct Wide : KnownStates<DType::kF32, 4> {
   using Weights = Raw;  // of split ones the halves, one behind the other
   FO_DEVICE bool is_split(const TensorRow& row) { return row.format.rounding == Rounding::kSplit; }
   FO_DEVICE bool has_master(const TensorRow& row) { return row.extra != nullptr; }
@@ -62,14 +62,12 @@ struct Wide : KnownStates<DType::kF32> {
 };
 
 // Parameters, gradients and states of bfloat16, rounded in any way but those of masters.
-struct Bf16 : KnownStates<DType::kBf16> {
-  using Single = Bf16;
-
+struct Bf16 : KnownStates<DType::kBf16, 2> {
   template <bool kFast>
   FO_DEVICE void fetch(Raw& raw, const View& view, const void* stream, DType, int number, const Place& at) {
-    Mixed::fetch<kFast>(raw, view, stream, DType::kBf16, number, at);
+    Base::fetch<kFast>(raw, view, stream, DType::kBf16, number, at);
   }
-  FO_DEVICE void decode(Reals& x, const Raw& raw, DType) { Mixed::decode(x, raw, DType::kBf16); }
+  FO_DEVICE void decode(Reals& x, const Raw& raw, DType) { Base::decode(x, raw, DType::kBf16); }
 
   template <bool kFast>
   FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
@@ -78,32 +76,45 @@ struct Bf16 : KnownStates<DType::kBf16> {
       fetch<kFast>(w.low, view, view.row.extra, DType::kBf16, kExtraStream, at);
   }
   FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View&) { decode(p, w.high, DType::kBf16); }
+  struct HeldWeights {
+    Halves high, low;
+  };
+  template <bool kInGroups>
+  FO_DEVICE HeldWeights hold_weights(const Reals& p, const Weights& w, const View& view, const Place& at) {
+    HeldWeights held;
+    Raw low = w.low;
+    switch (view.row.format.rounding) {
+      case Rounding::kStochastic:
+        held.high = by_chance(p, view, at);
+        break;
+      case Rounding::kKahan:
+        if (kInGroups) fetch<true>(low, view, view.row.extra, DType::kBf16, kExtraStream, at);
+        held.high = compensated(p, w.high, low, &held.low);
+        break;
+      default:
+        held.high = nearest(p);
+    }
+    return held;
+  }
   template <bool kFast>
   FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights& w) {
     const TensorRow& row = view.row;
-    const bool vector = view.vector<E>(kParamStream, at);
-    Halves low;
-    switch (row.format.rounding) {
-      case Rounding::kStochastic:
-        return put_halves<kFast>(row.param, at, vector, by_chance(p, view, at));
-      case Rounding::kKahan:
-        put_halves<kFast>(row.param, at, vector, compensated(p, w.high, w.low, &low));
-        return put_halves<kFast>(row.extra, at, view.vector<E>(kExtraStream, at), low);
-      default:
-        put_halves<kFast>(row.param, at, vector, nearest(p));
-    }
+    const HeldWeights held = hold_weights<false>(p, w, view, at);
+    put_halves<kFast>(row.param, at, view.vector<E>(kParamStream, at), held.high);
+    if (row.format.rounding == Rounding::kKahan)
+      put_halves<kFast>(row.extra, at, view.vector<E>(kExtraStream, at), held.low);
   }
 
-  // Eight elements at a time: 16 bytes.
-  static constexpr int kGroups = 2;
+  // Eight elements at a time, 16 bytes, of which two are computed with: there are registers for no more.
+  static constexpr int kGroups = 4;
   template <int G>
-  struct alignas(4 * E / 2 * G) Words {
+  struct alignas(4 * E / 2 * G) Eight {
     Word word[E / 2 * G];
   };
   template <int G>
   FO_DEVICE void fetch_groups(Raw (&raw)[G], const View&, const void* stream, const Place& at) {
-    const auto* const p = global<sizeof(Words<G>)>(static_cast<const uint16_t*>(stream) + at.at());
-    const Words<G> x = *reinterpret_cast<const Words<G>*>(p);
+    const auto* const p = global<sizeof(Eight<G>)>(static_cast<const uint16_t*>(stream) + at.at());
+    const Eight<G> x = *reinterpret_cast<const Eight<G>*>(p);
     FO_UNROLL
     for (int i = 0; i < E / 2 * G; ++i) raw[i / (E / 2)].word[i % (E / 2)] = x.word[i];
   }
@@ -111,27 +122,28 @@ struct Bf16 : KnownStates<DType::kBf16> {
   FO_DEVICE Held hold(const Reals& x) { return nearest(x); }
   template <int G>
   FO_DEVICE void put_groups(const View&, void* stream, const Place& at, const Held (&x)[G]) {
-    Words<G> out;
+    Eight<G> out;
     FO_UNROLL
     for (int i = 0; i < E / 2 * G; ++i) out.word[i] = x[i / (E / 2)].word[i % (E / 2)];
     store(static_cast<uint16_t*>(stream) + at.at(), out);
   }
-  // What Kahan summation keeps takes the registers of a second group.
-  FO_DEVICE bool has_groups(const TensorRow& row) { return row.format.rounding != Rounding::kKahan; }
   template <int G>
   FO_DEVICE void fetch_weight_groups(Weights (&w)[G], const View& view, const Place& at) {
+    const TensorRow& row = view.row;
     Raw high[G];
-    fetch_groups(high, view, view.row.param, at);
+    fetch_groups(high, view, row.param, at);
+    // There are no registers to have this wait in.
+    if (row.format.rounding == Rounding::kKahan) prefetch(static_cast<const uint16_t*>(row.extra) + at.at());
     FO_UNROLL
     for (int g = 0; g < G; ++g) w[g].high = high[g];
   }
-  using HeldWeights = Halves;
-  FO_DEVICE Halves hold_weights(const Reals& p, const Weights&, const View& view, const Place& at) {
-    return view.row.format.rounding == Rounding::kStochastic ? by_chance(p, view, at) : nearest(p);
-  }
   template <int G>
   FO_DEVICE void put_weight_groups(const View& view, const Place& at, const HeldWeights (&held)[G]) {
-    put_groups(view, view.row.param, at, held);
+    Halves high[G], low[G];
+    FO_UNROLL
+    for (int g = 0; g < G; ++g) high[g] = held[g].high, low[g] = held[g].low;
+    put_groups(view, view.row.param, at, high);
+    if (view.row.format.rounding == Rounding::kKahan) put_groups(view, view.row.extra, at, low);
   }
 };
 

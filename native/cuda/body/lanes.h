@@ -26,8 +26,8 @@ FO_DEVICE Real number(float single, double full) {
 template <class Rule, int M>
 constexpr bool kIsSlim = !Rule::kCentralizes && (Rule::kStates < 3 || (Rule::uses(M) & 7) != 7);
 
-// Nor are there registers for a second group of what has many coefficients or terms, by the compiler's
-// report.
+// Nor are there registers for a second group of four of what has many coefficients or terms, by the
+// compiler's report.
 template <class Rule>
 constexpr bool kHasManyTerms = std::is_same<Rule, NAdam>::value || std::is_same<Rule, RAdam>::value ||
                                std::is_same<Rule, RMSprop>::value;
@@ -41,8 +41,9 @@ struct Lanes {
   static constexpr bool kMeasures = kPass == kMeasurePass;
   // Elements that a thread takes at a time. Where there are sums, their order does not depend on the GPU.
   static constexpr bool kHasGroups =
-      kPass == kUpdatePass && F::kFastPath && kIsSlim<Rule, M> && !kHasManyTerms<Rule>;
-  static constexpr int kGroups = kHasGroups ? F::kGroups : 1;
+      kPass == kUpdatePass && F::kFastPath && (F::E == 2 || (kIsSlim<Rule, M> && !kHasManyTerms<Rule>));
+  static constexpr int kMost = std::is_same<Rule, NAdam>::value ? 2 : 4;
+  static constexpr int kGroups = !kHasGroups ? 1 : F::kGroups < kMost ? F::kGroups : kMost;
   template <bool kFast>
   static constexpr bool kGuesses = kFast && kPass == kUpdatePass && std::is_same<Real, float>::value;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
@@ -169,7 +170,7 @@ struct Lanes {
         FO_UNROLL
         for (int k = 0; k < kStates; ++k)
           if (written(k)) held[k][group] = F::hold(s[k]);
-        held_weights[group] = F::hold_weights(p, weights[group], view, own_at);
+        held_weights[group] = F::template hold_weights<true>(p, weights[group], view, own_at);
       }
     }
     if (bad) return false;
@@ -209,7 +210,7 @@ struct Lanes {
   FO_DEVICE void one(const View& view, const Real& clip, const Place& at, bool aligned, S& sums) {
     if constexpr (kPass == kUpdatePass && F::kFastPath) {
       if (!(aligned && at.whole(G * E) && run<true, G>(view, view.slot, clip, at, sums)))
-        rare(view.row, view.slot, clip, {at.chunk, at.first, at.whole(G * E) ? at.first + G * E : at.count});
+        Lanes<Rule, M, typename F::Single, kPass>::rare(view.row, view.slot, clip, at.chunk, at.first, G * E);
     } else if constexpr (kMeasures && F::kFastPath) {
       if (aligned && at.whole(E)) {
         run<true, 1>(view, view.slot, clip, at, sums);
@@ -220,14 +221,15 @@ struct Lanes {
       run<false, 1>(view, view.slot, clip, at, sums);
     }
   }
-  // Out of line, so that its registers are not those of the loop; one by one where that is less code.
-  FO_CALLED void rare(const TensorRow& row, const Slot& slot, const Real& clip, Place at) {
+  // Out of line, so that its registers are not those of the loop, and few elements at a time, which is less
+  // code.
+  FO_CALLED void rare(const TensorRow& row, const Slot& slot, const Real& clip, uint32_t chunk,
+                      uint32_t first, uint32_t elements) {
     NoSums none;
-    using Single = typename F::Single;
+    Place at{chunk, first, count_of(row, chunk)};
+    if (at.whole(int(elements))) at.count = first + elements;
     FO_NO_UNROLL
-    for (uint32_t i = at.first; i < at.count; i += Single::E)
-      Lanes<Rule, M, Single, kPass>::template run<false, 1>(
-          {row, slot}, slot, clip, {at.chunk, i, Single::E > 1 ? at.count : i + 1}, none);
+    for (; at.first < at.count; at.first += E) run<false, 1>({row, slot}, slot, clip, at, none);
   }
 
   // A thread's part of a piece of a chunk.
@@ -237,13 +239,8 @@ struct Lanes {
     const bool aligned = F::kFastPath && (view.row.vectors & needed) == needed;
     View own = view;
     if (kGroups > 1) own.wide = F::kGroupBytes <= 16 || (view.row.wide & needed) == needed;
-    const auto in = [&](auto groups) {
-      constexpr int G = decltype(groups)::value;
-      each_place<G * E>(view.row, piece, thread,
-                        [&](const Place& at) { one<G>(own, clip, at, aligned, sums); });
-    };
-    if (kGroups > 1 && !F::has_groups(view.row)) return in(std::integral_constant<int, 1>());
-    in(std::integral_constant<int, kGroups>());
+    each_place<kGroups * E>(view.row, piece, thread,
+                            [&](const Place& at) { one<kGroups>(own, clip, at, aligned, sums); });
   }
 };
 

@@ -3,13 +3,16 @@
 // chunks in a grid that stays, an update alone in pieces of chunks, a block each.
 #include "blocks8.h"
 #include "decision.h"
+#include "known_flavors.h"
 #include "lanes.h"
 
 namespace fo::cuda {
 
-// Whether blocks may take less than a chunk.
+// Whether blocks may take less than a chunk. Of 16 bits a chunk is little enough.
 template <class Rule, class F, PassKind kPass>
-constexpr bool kInPiecesOf = kPass == kUpdatePass && Rule::kSums == 0 && !std::is_same<F, Blocks8>::value;
+constexpr bool kInPiecesOf =
+    kPass == kUpdatePass && Rule::kSums == 0 && (F::kFastPath || std::is_same<F, Double>::value) &&
+    !std::is_same<F, Bf16>::value;
 
 template <class Rule, int M, class F, PassKind kPass>
 struct Pass {

@@ -25,7 +25,7 @@ constexpr const char* kFlavorName<Blocks8> = "8-bit states";
 // Muon has kernels of its own, and of what only measures nothing is updated.
 template <class Rule, class F, PassKind kPass>
 constexpr bool kThere = !Rule::kOrthogonalizes && (Rule::kBlocks8 || !std::is_same<F, Blocks8>::value) &&
-                        (Rule::kIsHelper         ? Rule::kSums == 0 && kPass == kUpdatePass
+                        (Rule::kIsHelper         ? Rule::kFits && kPass == kUpdatePass
                          : kPass == kMeasurePass ? Rule::kSums > 0
                                                  : true);
 
@@ -39,9 +39,16 @@ const Kernel* rule_kernel(const char* name) {
     constexpr const char* kPasses[] = {"update", "observe", "measure"};
     // With four blocks on a multiprocessor, a thread has 64 registers: too few for these.
     constexpr bool kWatches = kPass == kObservePass, kIsDouble = std::is_same<F, Double>::value;
-    constexpr int kBlocks = kWatches && !std::is_same<F, Plain>::value ? 2 : kWatches || kIsDouble ? 3 : 4;
+    constexpr bool kIsMixed = std::is_same<F, Mixed>::value, kMeasures = kPass == kMeasurePass;
+    constexpr int kBlocks = kWatches && !std::is_same<F, Plain>::value         ? 2
+                            : kWatches || kIsDouble || (kMeasures && kIsMixed) ? 3
+                                                                               : 4;
+    // Few elements at a time, which is less code, where there are no registers for more or few ask for it:
+    // all kernels have to fit into a package.
+    constexpr bool kHalf = kWatches || (kIsMixed && !kMeasures);
+    using Own = std::conditional_t<kHalf, typename F::Half, F>;
     return make_kernel(kPasses[kPass], name, Rule::kModes > 1 ? M : -1, kFlavorName<F>,
-                       unnamed<Pass<Rule, M, F, kPass>, kBlocks>());
+                       unnamed<Pass<Rule, M, Own, kPass>, kBlocks>());
   } else {
     return nullptr;
   }

@@ -335,9 +335,8 @@ void names() {
         const auto flavor = Flavor(i);
         const bool there =
             has_kernels(rule) && mode < rule.modes && (rule.blocks8 || flavor != Flavor::kBlocks8);
-        const bool updates =
-            there || (flavor != Flavor::kBlocks8 && !rule.is_optimizer && !rule.orthogonalization &&
-                      rule.sums == 0 && mode == 0 && std::string(rule.name) != "muon_momentum");
+        const bool moves = std::string(rule.name) == "muon_weights" && mode == 0;
+        const bool updates = there || (moves && flavor != Flavor::kBlocks8);
         EXPECT((fo::cuda::update_kernel(rule.index, mode, flavor) != nullptr) == updates, "update of %s",
                rule.name);
         EXPECT((fo::cuda::observe_kernel(rule.index, mode, flavor) != nullptr) == there, "observe of %s",

@@ -1,5 +1,0 @@
-#include "rules.h"
-
-namespace fo::cuda {
-const RuleRow* plain_observe() { return rule_rows<Plain, kObservePass>(); }
-}  // namespace fo::cuda
