@@ -97,7 +97,7 @@ struct PassArgs {
   Clock* clocks;
   uint32_t clock_count;
 
-  // Given to the squares' launch of floats, whose first block then does the work of `advance` (the unscaling
+  // Given to the squares' launch, whose first block then does the work of `advance` (the unscaling
   // of squares is that of `control` or `scale`, not the slots'). Null rows: it is done already, or the host
   // has done it.
   const double* rows;

@@ -125,8 +125,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   args_.observed = nullptr;
   args_.partials = nullptr;
   const double* const shapes = at<double>(layout_.shapes);
-  const bool advances = facts_.measures && !doubles_;  // the squares' launch does
-  if (facts_.device_counts && !advances) {
+  if (facts_.device_counts && !facts_.measures) {
     const AdvanceArgs advance{
         args_.control, args_.clocks, args_.clock_count, at<double>(layout_.hypers), at<Slot>(layout_.slots),
         shapes,        nullptr};
@@ -135,7 +134,7 @@ void CudaStepper::run_passes(const StepSettings& settings) {
   if (facts_.measures) {
     PassArgs squares = squares_of(args_, args_.run, at<char>(layout_.grad_partials),
                                   doubles_ ? at<char>(layout_.grad_partials64) : nullptr);
-    if (facts_.device_counts && advances) {
+    if (facts_.device_counts) {
       squares.rows = at<double>(layout_.hypers);
       squares.shapes = shapes;
     }

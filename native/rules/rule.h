@@ -107,8 +107,8 @@ FO_HD R fully_decoupled(T lr, T weight_decay, T decouple_lr, T max_lr) {
 }
 
 // base^n for a whole n >= 0, by products alone: the same bits on every processor, which pow() does not
-// promise. Called, since kernels have it dozens of times.
-FO_HD_CALLED double power(double base, double n) {
+// promise.
+FO_HD double power(double base, double n) {
   double result = 1;
   for (auto left = uint64_t(n); left > 0; left >>= 1, base *= base)
     if (left & 1) result *= base;

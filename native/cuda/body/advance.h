@@ -37,7 +37,7 @@ FO_DEVICE void advance_clocks(const AdvanceArgs& args, int thread) {
   if (thread == 0) ++args.control->serial;
 }
 
-// Out of line: one copy of it, and its registers are not those of a loop.
+// Out of line, so that its registers are not those of a loop.
 FO_CALLED void advance_called(const AdvanceArgs& args, int thread) { advance_clocks(args, thread); }
 
 struct Advance {

@@ -112,10 +112,7 @@ struct Pure {
     fetch_groups(w, view, view.row.param, at);
   }
   using HeldWeights = Reals;
-  template <bool>
-  FO_DEVICE Reals hold_weights(const Reals& p, const Weights&, const View&, const Place&) {
-    return p;
-  }
+  FO_DEVICE Reals hold_weights(const Reals& p, const Weights&, const View&, const Place&) { return p; }
   template <int G>
   FO_DEVICE void put_weight_groups(const View& view, const Place& at, const HeldWeights (&p)[G]) {
     put_groups(view, view.row.param, at, p);

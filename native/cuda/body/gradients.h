@@ -49,7 +49,6 @@ template <class Real>
 struct Squares {
   using Args = PassArgs;
   static constexpr bool kDoubles = std::is_same<Real, double>::value;
-  static constexpr bool kAdvances = !kDoubles;  // a copy of that for each kernel would be large
   static constexpr int kWarps = kThreads / kWarp;
   struct OfWarp {
     Real sum;
@@ -66,7 +65,7 @@ struct Squares {
 
   template <class Block>
   FO_DEVICE void run(Block& block, const PassArgs& args) {
-    if (kAdvances && args.rows && block.index() == 0) {
+    if (args.rows && block.index() == 0) {
       const AdvanceArgs advance{
           args.control, args.clocks, args.clock_count, args.rows, const_cast<Slot*>(args.slots),
           args.shapes,  args.scale};

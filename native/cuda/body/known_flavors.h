@@ -63,46 +63,28 @@ struct Wide : KnownStates<DType::kF32, 4> {
 
 // Parameters, gradients and states of bfloat16, rounded in any way but those of masters.
 struct Bf16 : KnownStates<DType::kBf16, 2> {
-  template <bool kFast>
-  FO_DEVICE void fetch(Raw& raw, const View& view, const void* stream, DType, int number, const Place& at) {
-    Base::fetch<kFast>(raw, view, stream, DType::kBf16, number, at);
-  }
   FO_DEVICE void decode(Reals& x, const Raw& raw, DType) { Base::decode(x, raw, DType::kBf16); }
 
-  template <bool kFast>
-  FO_DEVICE void fetch_weights(Weights& w, const View& view, const Place& at) {
-    fetch<kFast>(w.high, view, view.row.param, DType::kBf16, kParamStream, at);
-    if (view.row.format.rounding == Rounding::kKahan)
-      fetch<kFast>(w.low, view, view.row.extra, DType::kBf16, kExtraStream, at);
-  }
   FO_DEVICE void decode_weights(Reals& p, const Weights& w, const View&) { decode(p, w.high, DType::kBf16); }
   struct HeldWeights {
     Halves high, low;
   };
-  template <bool kInGroups>
   FO_DEVICE HeldWeights hold_weights(const Reals& p, const Weights& w, const View& view, const Place& at) {
     HeldWeights held;
-    Raw low = w.low;
     switch (view.row.format.rounding) {
       case Rounding::kStochastic:
         held.high = by_chance(p, view, at);
         break;
-      case Rounding::kKahan:
-        if (kInGroups) fetch<true>(low, view, view.row.extra, DType::kBf16, kExtraStream, at);
+      case Rounding::kKahan: {
+        Raw low;
+        fetch<true>(low, view, view.row.extra, DType::kBf16, kExtraStream, at);
         held.high = compensated(p, w.high, low, &held.low);
         break;
+      }
       default:
         held.high = nearest(p);
     }
     return held;
-  }
-  template <bool kFast>
-  FO_DEVICE void put_weights(const View& view, const Place& at, const Reals& p, const Weights& w) {
-    const TensorRow& row = view.row;
-    const HeldWeights held = hold_weights<false>(p, w, view, at);
-    put_halves<kFast>(row.param, at, view.vector<E>(kParamStream, at), held.high);
-    if (row.format.rounding == Rounding::kKahan)
-      put_halves<kFast>(row.extra, at, view.vector<E>(kExtraStream, at), held.low);
   }
 
   // Eight elements at a time, 16 bytes, of which two are computed with: there are registers for no more.

@@ -42,8 +42,7 @@ struct Lanes {
   // Elements that a thread takes at a time. Where there are sums, their order does not depend on the GPU.
   static constexpr bool kHasGroups =
       kPass == kUpdatePass && F::kFastPath && (F::E == 2 || (kIsSlim<Rule, M> && !kHasManyTerms<Rule>));
-  static constexpr int kMost = std::is_same<Rule, NAdam>::value ? 2 : 4;
-  static constexpr int kGroups = !kHasGroups ? 1 : F::kGroups < kMost ? F::kGroups : kMost;
+  static constexpr int kGroups = !kHasGroups ? 1 : std::is_same<Rule, NAdam>::value ? 2 : F::kGroups;
   template <bool kFast>
   static constexpr bool kGuesses = kFast && kPass == kUpdatePass && std::is_same<Real, float>::value;
   static constexpr bool used(int k) { return Rule::uses(M) >> k & 1; }
@@ -170,7 +169,7 @@ struct Lanes {
         FO_UNROLL
         for (int k = 0; k < kStates; ++k)
           if (written(k)) held[k][group] = F::hold(s[k]);
-        held_weights[group] = F::template hold_weights<true>(p, weights[group], view, own_at);
+        held_weights[group] = F::hold_weights(p, weights[group], view, own_at);
       }
     }
     if (bad) return false;
