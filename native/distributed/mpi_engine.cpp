@@ -140,7 +140,9 @@ bool MpiEngine::may_finalize() {
     return peer.left != 0 || &peer == &peers_[size_t(rank_)];
   });
   if (settled() && stuck_.empty() && outgoing_.empty() && alone) return true;
-  if (process_ends && !failure_.empty() && (alone || Clock::now() - ends_since_ > kGrace))
+  // What is stuck stays so; the others, who wait for this rank's goodbye too, still take what is on its way.
+  const bool in_vain = (alone && !stuck_.empty()) || Clock::now() - ends_since_ > kGrace;
+  if (process_ends && !failure_.empty() && in_vain)
     abort(1, "ended after a failure, and the other ranks with it (" + failure_ + ")");
   return false;
 }
