@@ -104,11 +104,12 @@ function openBest(given: Case, set: Workload, rotated: number, context: Context)
   }
 }
 
-async function hostTimes(given: Case, set: Workload, steps: number) {
+async function hostTimes(given: Case, set: Workload, { hostSteps, hostWarmUp }: Effort) {
   const median = async (graph: boolean) => {
     const timed = openOurs(given, set, 1, graph);
     try {
-      return quantile(await timed.host(steps), 0.5);
+      await timed.host(hostWarmUp);
+      return quantile(await timed.host(hostSteps), 0.5);
     } finally {
       await timed.close();
     }
@@ -213,7 +214,7 @@ export async function measureCase(given: Case, context: Context): Promise<Cell |
         bytesPerParameter,
         gbPerSecond: (bytesPerParameter * set.parameters) / result.ms.median / 1e6,
         flops: matrices ? newtonSchulzFlops(set.shapes) : null,
-        hostUs: given.host ? await hostTimes(given, set, effort.hostSteps) : null,
+        hostUs: given.host ? await hostTimes(given, set, effort) : null,
         peers,
       };
     } finally {

@@ -151,8 +151,6 @@ export function openOurs(given: Case, set: Workload, sets: number, graph: boolea
   }
 }
 
-const hostWarmUp = 300;
-
 function timedBy(step: () => void): Pick<Timed, 'visit' | 'host'> {
   return {
     visit(samples, steps) {
@@ -165,7 +163,6 @@ function timedBy(step: () => void): Pick<Timed, 'visit' | 'host'> {
       return Promise.resolve(ms);
     },
     host(steps) {
-      for (let i = 0; i < hostWarmUp; ++i) step(); // until the code is compiled for what it meets
       const us = Array.from({ length: steps }, (_, index) => {
         if (index % 20 === 0) cuda.synchronize();
         const start = process.hrtime.bigint();
