@@ -56,25 +56,28 @@ std::vector<std::shared_ptr<Event>> Reclaimer::marks() {
 void Reclaimer::stamp(Retired* retired) noexcept {
   try {
     retired->after = marks();
-  } catch (const Fault&) {
+    retired->marked = true;
+  } catch (const Fault& fault) {
     retired->after.clear();
+    retired->marked = fault.sticky;  // the device takes no more work, and does none
   }
 }
 
 bool Reclaimer::due(Retired* retired) noexcept {
+  if (!retired->marked) stamp(retired);
   auto& after = retired->after;
   try {
     while (!after.empty() && after.back()->done()) after.pop_back();
-  } catch (const Fault&) {
-    after.clear();
+  } catch (const Fault& fault) {
+    if (fault.sticky) after.clear();
   }
-  return after.empty();
+  return retired->marked && after.empty();
 }
 
 void Reclaimer::retire(std::function<void()> release) noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    Retired retired{{}, std::move(release)};
+    Retired retired{{}, std::move(release), false};
     if (pauses_ > 0) {
       unstamped_.push_back(std::move(retired));
     } else {
@@ -100,22 +103,31 @@ void Reclaimer::sweep() noexcept {
 }
 
 bool Reclaimer::drain() noexcept {
-  std::vector<Retired> all;
+  std::vector<Retired> all, kept;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (pauses_ > 0) return false;
+    for (Retired& retired : retired_)
+      if (!retired.marked) stamp(&retired);
     all.swap(retired_);
   }
   for (Retired& retired : all) {
     try {
       for (const auto& event : retired.after) event->synchronize();
-    } catch (const Fault&) {
-      // Work that failed is done too.
+      retired.after.clear();
+    } catch (const Fault& fault) {
+      if (fault.sticky) retired.after.clear();
     }
-    retired.after.clear();
-    retired.release();
+    if (retired.marked && retired.after.empty()) {
+      retired.release();
+    } else {
+      kept.push_back(std::move(retired));
+    }
   }
-  return !all.empty();
+  const bool has_released = kept.size() < all.size();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::move(kept.begin(), kept.end(), std::back_inserter(retired_));
+  return has_released;
 }
 
 void Reclaimer::synchronize() {
@@ -124,6 +136,8 @@ void Reclaimer::synchronize() {
     std::unique_lock<std::mutex> lock(mutex_);
     resumed_.wait(lock, [this] { return pauses_ == 0; });
     all = marks();
+    for (Retired& retired : retired_)
+      if (!std::exchange(retired.marked, true)) retired.after = all;
   }
   for (const auto& event : all) event->synchronize();
   device_.check();

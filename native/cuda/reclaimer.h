@@ -49,6 +49,7 @@ class Reclaimer {
   struct Retired {
     std::vector<std::shared_ptr<Event>> after;
     std::function<void()> release;
+    bool marked = false;  // `after` is known; else it is asked for again
   };
 
   explicit Reclaimer(Device& device) : device_(device) {}

@@ -52,6 +52,23 @@ describeStandIn('a call that fails', () => {
     await uploaded;
   });
 
+  test('to say when memory is no longer used keeps it until that can be said', async () => {
+    cuda.synchronize();
+    const before = standIn.counters().bytesInUse;
+    standIn.hold(true);
+    const tensor = cuda.tensor([1000]);
+    const uploaded = tensor.uploadAsync(new Float32Array(1000));
+    const used = standIn.counters().bytesInUse;
+    standIn.fail('cudaEventRecord:1+');
+    tensor.free();
+    expect(standIn.counters().bytesInUse).toBe(used);
+    standIn.fail('');
+    standIn.hold(false);
+    await uploaded;
+    cuda.synchronize();
+    expect(standIn.counters().bytesInUse).toBe(before);
+  });
+
   test.each([
     ['cudaMalloc:1', () => cuda.tensor([64])],
     ['cudaMalloc:1', () => cuda.from(numbers)],
