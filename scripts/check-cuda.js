@@ -11,7 +11,8 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { Build, listedDependencies, modified } = require('../test/native/build');
+const { Build } = require('../test/native/build');
+const { lastBuild, reportOf } = require('./built-kernels');
 const { describe, parsePtx, parseReport, problemsOf } = require('./cuda-report');
 const { cuda, cudaArchitectures, flags, root } = require('./sources');
 
@@ -23,7 +24,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
 });
 
-/** Where reports are, of which sources, and for which GPUs. */
+/** As lastBuild(), of a build of its own, without the addon. */
 async function compile() {
   const sources = cuda.kernels.filter((file) => positionals.every((part) => file.includes(part)));
   if (sources.length === 0) throw new Error(`No kernel source has "${positionals}" in its name.`);
@@ -37,36 +38,12 @@ async function compile() {
   return { directory, sources, architectures: numbers.map((number) => `sm_${number}`) };
 }
 
-/** The same of the last build of the addon; it knows its architectures by CMake's names, such as 80-real. */
-function lastBuild() {
-  const directory = path.join(root, 'build-cuda');
-  const cache = path.join(directory, 'CMakeCache.txt');
-  if (!fs.existsSync(cache))
-    throw new Error(`--built: expected ${cache} but there is none; run npm run build:cuda first.`);
-  const [, list] = /^FO_CUDA_ARCHITECTURES:\w+=(.*)$/m.exec(fs.readFileSync(cache, 'utf8')) ?? [];
-  const names = (list ?? '').split(';').filter((name) => name && !name.endsWith('-virtual'));
-  const architectures = names.map((name) => `sm_${name.replace('-real', '')}`);
-  const addon = fs.readFileSync(path.join(directory, 'Release', 'fused_optim_cuda.node'), 'latin1');
-  return { directory: path.join(directory, 'reports'), sources: cuda.kernels, architectures, addon };
-}
-
 /** Kernels in the reports of a source, all of them: [{ symbol, architecture, registers, ..., ptx }] */
 function readKernels(directory, source, architectures) {
-  const { name } = path.parse(source);
-  const folder = path.join(directory, name);
-  const reportFile = path.join(folder, 'ptxas.txt');
-  if (!fs.existsSync(reportFile))
-    throw new Error(
-      `${source}: expected ptxas's report in ${folder} but there is none; remove that build and repeat it.`,
-    );
-  const newer = listedDependencies(path.join(folder, `${name}.d`)).find(
-    (file) => modified(file) > modified(reportFile),
-  );
-  if (newer) throw new Error(`${source}: its report is older than ${newer}; compile it again.`);
-  const files = fs.readdirSync(folder).filter((file) => file.endsWith('.ptx'));
+  const { folder, report, ptx: files } = reportOf(directory, source);
   const texts = files.map((file) => fs.readFileSync(path.join(folder, file), 'utf8'));
   const ptx = new Map(texts.map((text) => [/^\.target (\w+)/m.exec(text)?.[1], parsePtx(text)]));
-  const kernels = parseReport(fs.readFileSync(reportFile, 'utf8'));
+  const kernels = parseReport(fs.readFileSync(report, 'utf8'));
   for (const architecture of architectures)
     if (!kernels.some((kernel) => kernel.architecture === architecture))
       throw new Error(`${source}: expected kernels for ${architecture} in its report but found none.`);
@@ -115,6 +92,7 @@ async function main() {
   if (!options.built && spawnSync('nvcc', ['--version']).status !== 0)
     return console.log('check-cuda: nothing was checked, there is no nvcc on PATH.');
   const { directory, sources, architectures, addon } = options.built ? lastBuild() : await compile();
+  const text = addon && fs.readFileSync(addon, 'latin1');
   if (architectures.length === 0) throw new Error('check-cuda: expected code for a GPU but found none.');
   const kernels = sources.flatMap((source) => readKernels(directory, source, architectures));
   const names = demangle([...new Set(kernels.map(({ symbol }) => symbol))]);
@@ -123,7 +101,7 @@ async function main() {
   const problems = kernels.flatMap(problemsOf);
   // Host code asks for kernels by name. A type in it that differs from GPU to GPU would make others of them.
   for (const { symbol, name, architecture } of kernels)
-    if (addon && !addon.includes(`${symbol}\0`))
+    if (text && !text.includes(`${symbol}\0`))
       problems.push(
         `${describe(name).short} for ${architecture}: expected the addon to name it but it does not.`,
       );

@@ -4,6 +4,9 @@
 // on it: test/cuda, and the golden trajectories, which every optimizer's test file also runs in CUDA memory.
 //   node scripts/test-cuda-host.js [--sanitize address,undefined | --sanitize ''] [--skip part] [part of a path...]
 // Parts of test files' paths say which files to run; --skip which not.
+//   node scripts/test-cuda-host.js --compiled [--architecture 90] [--skip part] [part of a path...]
+// runs kernels as npm run build:cuda has compiled them, by interpreting their PTX: those for one architecture, or for
+// each that was built. Without sanitizers, unless they are asked for.
 // FUSED_OPTIM_CUDA_ADDON runs them on that addon instead. The last line is "N passed, N failed".
 
 const { spawnSync } = require('node:child_process');
@@ -13,13 +16,20 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { capture } = require('../test/native/build');
 const { buildAddon, hostBuild } = require('./build-cuda-host');
+const { machineOptions, machinesOf } = require('./built-kernels');
 const { root } = require('./sources');
 
 const { values, positionals } = parseArgs({
-  options: { sanitize: { type: 'string', default: 'address,undefined' }, skip: { type: 'string' } },
+  options: {
+    sanitize: { type: 'string' },
+    skip: { type: 'string' },
+    ...machineOptions,
+  },
   allowPositionals: true,
 });
-const sanitizers = values.sanitize.split(',').filter(Boolean);
+const sanitizers = (values.sanitize ?? (values.compiled ? '' : 'address,undefined'))
+  .split(',')
+  .filter(Boolean);
 
 /** Every file that has tests of CUDA memory. */
 function testFiles() {
@@ -72,8 +82,12 @@ async function main() {
     testFiles().filter((file) => file.startsWith('test/cuda') === isOwn),
   );
   const totals = { passed: 0, failed: 0 };
-  if (own.length > 0) run(own, [], environment, totals);
-  if (shared.length > 0) run(shared, ['--testNamePattern', 'in CUDA memory'], environment, totals);
+  for (const { name, variables } of machinesOf(values)) {
+    console.log(`kernels as ${name}`);
+    const all = { ...environment, ...variables };
+    if (own.length > 0) run(own, [], all, totals);
+    if (shared.length > 0) run(shared, ['--testNamePattern', 'in CUDA memory'], all, totals);
+  }
   console.log(`${totals.passed} passed, ${totals.failed} failed`);
   if (totals.failed > 0) process.exitCode = 1;
 }

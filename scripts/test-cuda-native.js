@@ -3,6 +3,8 @@
 // Builds and runs the native tests of the CUDA backend, test/native/cuda, on the stand-in for a GPU:
 //   node scripts/test-cuda-native.js [--sanitize address,undefined | --sanitize thread] [case]
 // `case` is a part of the names of the cases to run. The last line is "N passed, N failed".
+//   node scripts/test-cuda-native.js --compiled [--architecture 90] [case]
+// runs kernels as npm run build:cuda has compiled them, as scripts/test-cuda-host.js does; such a line each.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -11,11 +13,12 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { capture } = require('../test/native/build');
 const { coreObjects, hostBuild, objectName } = require('./build-cuda-host');
+const { machineOptions, machinesOf } = require('./built-kernels');
 const { core, flags, isas, kernels, root } = require('./sources');
 
 const tests = 'test/native/cuda';
 const { values, positionals } = parseArgs({
-  options: { sanitize: { type: 'string', default: '' } },
+  options: { sanitize: { type: 'string', default: '' }, ...machineOptions },
   allowPositionals: true,
 });
 const sanitizers = values.sanitize.split(',').filter(Boolean);
@@ -74,22 +77,23 @@ async function main() {
   const started = Date.now();
   const program = await buildTests(hostBuild(sanitizers));
   console.log(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  const run = (prefix) =>
-    spawnSync([...prefix, program][0], [...prefix, program, ...positionals].slice(1), {
-      stdio: 'inherit',
-      env: { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1' },
-    });
   // The runtimes of older sanitizers want their own addresses free of the system's random placement.
   const prefix =
     sanitizers.includes('thread') && capture(['setarch', '-R', 'true']).ok
       ? ['setarch', os.machine(), '-R']
       : [];
-  const { status, signal, error } = run(prefix);
-  if (error) throw error;
-  if (status === 0) return;
-  process.exitCode = 1;
-  if (status !== 1)
-    console.log(`FAILED the tests ended with ${signal ?? `status ${status}`}\n0 passed, 1 failed`);
+  const [command, ...args] = [...prefix, program, ...positionals];
+  for (const { name, variables } of machinesOf(values)) {
+    console.log(`kernels as ${name}`);
+    const { status, signal, error } = spawnSync(command, args, {
+      stdio: 'inherit',
+      env: { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1', ...variables },
+    });
+    if (error) throw error;
+    if (status !== 0) process.exitCode = 1;
+    if (status !== 0 && status !== 1)
+      console.log(`FAILED the tests ended with ${signal ?? `status ${status}`}\n0 passed, 1 failed`);
+  }
 }
 
 main().catch((error) => {

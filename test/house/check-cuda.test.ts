@@ -54,7 +54,7 @@ const addon = 'build-cuda/Release/fused_optim_cuda.node';
 function builtTree(architectures: string, kernels: Readonly<Record<string, Kernel>>): string {
   const directory = fs.mkdtempSync(path.join(scratch, 'built-'));
   copyFromRoot(directory, [
-    ...['check-cuda.js', 'cuda-report.js', 'sources.js'].map((name) => `scripts/${name}`),
+    ...['built-kernels.js', 'check-cuda.js', 'cuda-report.js', 'sources.js'].map((name) => `scripts/${name}`),
     'test/native/build.js',
   ]);
   const cuda = { kernels: ['native/cuda/kernels/made.cu'] };
@@ -72,7 +72,9 @@ function builtTree(architectures: string, kernels: Readonly<Record<string, Kerne
       .join(''),
   });
   for (const [architecture, kernel] of Object.entries(kernels))
-    writeFiles(directory, { [`${folder}/made.compute_${architecture}.ptx`]: ptx(kernel, architecture) });
+    writeFiles(directory, {
+      [`${folder}/made.${architecture.replace('sm_', 'compute_')}.ptx`]: ptx(kernel, architecture),
+    });
   return directory;
 }
 
@@ -172,7 +174,7 @@ describe('check-cuda', () => {
 
   test.each([
     ['report', 'ptxas.txt', "expected ptxas's report in"],
-    ['PTX', 'made.compute_sm_90.ptx', 'expected PTX of the kernel but found none'],
+    ['PTX', 'made.compute_90.ptx', 'expected PTX of the kernel but found none'],
     ['list of files that were read', 'made.d', 'its report is older than'],
   ])('fails when there is no %s', (_, name, sentence) => {
     const directory = builtTree('90-real', { sm_90: { symbol: adamw } });
@@ -196,5 +198,42 @@ describe('check-cuda', () => {
     const { status, output } = judge(directory);
     expect(output).toContain('run npm run build:cuda first');
     expect(status).toBe(1);
+  });
+});
+
+describe('kernels that the stand-in runs as compiled', () => {
+  const machines = (directory: string, options: object) =>
+    runNode(
+      [
+        '-e',
+        `const { machinesOf } = require('./scripts/built-kernels');
+         try { console.log(JSON.stringify(machinesOf(${JSON.stringify(options)}))); }
+         catch (error) { console.log(error.message); }`,
+      ],
+      directory,
+    ).output;
+  const both = () => builtTree('80-real;90', { sm_80: { symbol: adamw }, sm_90: { symbol: adamw } });
+
+  test('are those of every architecture that was built, or of one', () => {
+    const directory = both();
+    const machine = (number: number) => ({
+      name: `compiled for sm_${number}`,
+      variables: {
+        FUSED_OPTIM_STAND_IN_PTX: path.join(fs.realpathSync(directory), folder, `made.compute_${number}.ptx`),
+      },
+    });
+    expect(JSON.parse(machines(directory, { compiled: true }))).toEqual([machine(80), machine(90)]);
+    expect(JSON.parse(machines(directory, { compiled: true, architecture: '90' }))).toEqual([machine(90)]);
+    expect(JSON.parse(machines(directory, {}))).toEqual([{ name: 'host code', variables: {} }]);
+  });
+
+  test('have to be built, and from what the sources are now', () => {
+    const directory = both();
+    expect(machines(directory, { compiled: true, architecture: '70' })).toBe(
+      'Expected one of sm_80, sm_90, which were built last, but received sm_70.\n',
+    );
+    const later = new Date(Date.now() + 5000);
+    fs.utimesSync(path.join(directory, 'native/cuda/kernels/made.h'), later, later);
+    expect(machines(directory, { compiled: true })).toContain('its report is older than');
   });
 });

@@ -62,8 +62,8 @@ linux('.ci/run', () => {
   test('adds everything up in its last line', () => {
     const { status, lines, output } = right;
     const gates = [...output.matchAll(/^=== .*: passed in \d+ s$/gm)].length;
-    // jest, ranks of NCCL and of MPI, and the native tests, which run beside them all.
-    expect(lines.at(-1)).toBe(`${gates + 100 + 2 * 10 + 1000} passed, 0 failed`);
+    // jest, ranks of NCCL and of MPI, compiled kernels, and the native tests, which run beside them all.
+    expect(lines.at(-1)).toBe(`${gates + 100 + 3 * 10 + 1000} passed, 0 failed`);
     expect(gates).toBeGreaterThan(15);
     expect(status).toBe(0);
   });
@@ -92,6 +92,7 @@ linux('.ci/run', () => {
     ['lint', 'lint'],
     ['check:cuda', 'cuda kernel budget'],
     ['outputFile', 'tests'],
+    ['test:cuda-compiled', 'compiled CUDA kernels, interpreted'],
     ['test:mpi-asan', 'mpi() under ASan and UBSan'],
     ['test-native.js', 'native tests under ASan and UBSan'],
   ])('fails when %s does', (FAILING, name) => {

@@ -30,7 +30,7 @@ fs.writeFileSync(output.replace(/o$/, 'd'), 'made.o: ' + source);
 /** A copy of the check with one kernel source, and the compiler above on PATH. */
 function tree(source: string) {
   const directory = fs.mkdtempSync(path.join(scratch, 'tree-'));
-  const names = ['check-cuda.js', 'cuda-report.js', 'report-kernels.js', 'sources.js'];
+  const names = ['built-kernels.js', 'check-cuda.js', 'cuda-report.js', 'report-kernels.js', 'sources.js'];
   copyFromRoot(directory, [...names.map((name) => `scripts/${name}`), 'test/native/build.js']);
   const cuda = { kernels: ['native/made.cu'] };
   writeFiles(directory, {

@@ -6,6 +6,9 @@
 #if !defined(__CUDACC__)
 #include <cstring>
 #include <memory>
+#include <typeinfo>
+
+#include "../stand_in/ptx/compiled.h"
 #endif
 
 namespace fo::cuda {
@@ -45,7 +48,11 @@ struct Unnamed {
 };
 template <class Body, int kBlocks>
 Unnamed unnamed() {
-  return {reinterpret_cast<const void*>(&entry<Body, kBlocks>), kBlocks, sizeof(typename Body::Args)};
+  const auto* const function = reinterpret_cast<const void*>(&entry<Body, kBlocks>);
+#if !defined(__CUDACC__)
+  stand_in::know_body(function, typeid(Body).name(), kBlocks);
+#endif
+  return {function, kBlocks, sizeof(typename Body::Args)};
 }
 
 // Kernels are made once and live as long as the process.

@@ -12,6 +12,7 @@
 //   FUSED_OPTIM_STAND_IN_DEVICES   how many of its two devices there are; 0: no driver
 //   FUSED_OPTIM_STAND_IN_CUBLAS    "off": as if there were none
 //   FUSED_OPTIM_STAND_IN_NCCL      likewise
+//   FUSED_OPTIM_STAND_IN_PTX       files with colons between: kernels run as compiled, see ptx/compiled.h
 #include <cstddef>
 #include <cstdint>
 #include <map>

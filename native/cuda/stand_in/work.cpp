@@ -9,6 +9,7 @@
 #include "../block.h"
 #include "device.h"
 #include "products.h"
+#include "ptx/compiled.h"
 
 namespace fo::cuda::stand_in {
 namespace {
@@ -34,6 +35,12 @@ bool still_there(const void* memory, size_t bytes) {
     return true;
   complain("Memory of a copy or fill was freed before the copy or fill ran.");
   return false;
+}
+
+// Whether a kernel may touch these bytes.
+bool holds(uint64_t address, size_t bytes) {
+  const PointerInfo info = world().memory.find(reinterpret_cast<const void*>(address));
+  return info.kind != PointerInfo::kUnknown && address - info.base + bytes <= info.bytes;
 }
 
 }  // namespace
@@ -121,8 +128,9 @@ void StandIn::run(const Kernel& kernel, int blocks, const void* args) {
   std::vector<int> order(blocks);
   std::iota(order.begin(), order.end(), 0);
   for (int i = blocks - 1; i > 0; --i) std::swap(order[i], order[w.queue.random(uint64_t(i) + 1)]);
-  const auto entry = reinterpret_cast<void (*)(const Launch&, const void*)>(const_cast<void*>(kernel.entry));
   const uint64_t seed = w.queue.random();
+  if (run_compiled(kernel, order, args, seed, holds)) return;
+  const auto entry = reinterpret_cast<void (*)(const Launch&, const void*)>(const_cast<void*>(kernel.entry));
   for (const int block : order) entry({blocks, kernel.threads, seed, block}, args);
 }
 
