@@ -37,18 +37,20 @@ function reportOf(directory, source) {
   return { folder, report, ptx: fs.readdirSync(folder).filter((file) => file.endsWith('.ptx')) };
 }
 
+/** `sm_90` or the like, which a file of PTX is for: of a single one nvcc puts nothing into the file's name. */
+const targetOf = (file) => /^\.target (\w+)/m.exec(fs.readFileSync(file, 'utf8'))?.[1];
+
 /** The PTX of all kernels for `sm_90` and the like, as the stand-in for a GPU takes it. */
 function compiledKernels(architecture) {
   const { directory, sources, architectures } = lastBuild();
-  const suffix = `.${architecture.replace('sm_', 'compute_')}.ptx`;
   const files = sources.map((source) => {
     const { folder, ptx } = reportOf(directory, source);
-    const own = ptx.find((file) => file.endsWith(suffix));
+    const own = ptx.map((file) => path.join(folder, file)).find((file) => targetOf(file) === architecture);
     if (!own)
       throw new Error(
         `Expected one of ${architectures.join(', ')}, which were built last, but received ${architecture}.`,
       );
-    return path.join(folder, own);
+    return own;
   });
   return files.join(':');
 }

@@ -227,6 +227,15 @@ describe('kernels that the stand-in runs as compiled', () => {
     expect(JSON.parse(machines(directory, {}))).toEqual([{ name: 'host code', variables: {} }]);
   });
 
+  test('are found when there is one architecture, which is not in the name of the file then', () => {
+    const directory = builtTree('90-real', { sm_90: { symbol: adamw } });
+    fs.renameSync(
+      path.join(directory, folder, 'made.compute_90.ptx'),
+      path.join(directory, folder, 'made.ptx'),
+    );
+    expect(machines(directory, { compiled: true })).toContain('made.ptx');
+  });
+
   test('have to be built, and from what the sources are now', () => {
     const directory = both();
     expect(machines(directory, { compiled: true, architecture: '70' })).toBe(

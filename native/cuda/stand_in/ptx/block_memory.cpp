@@ -10,9 +10,8 @@ void Block::convert_address(Frame* frame, const Instruction& made) {
   const Operand* const operands = frame->function->operands.data() + made.first;
   const uint64_t address = address_of(*frame, operands[1]);
   const auto begin = reinterpret_cast<uint64_t>(shared_.data());
-  // `truncates`: to an address of that space.
   const uint64_t moved = made.space != Space::kShared ? address
-                         : made.truncates             ? address - begin
+                         : made.into_space            ? address - begin
                                                       : address + begin;
   frame->registers[operands[0].index] = moved;
 }

@@ -62,8 +62,7 @@ enum class Space : uint8_t { kGeneric, kShared };
 struct Operand {
   enum What : uint8_t { kNone, kRegister, kImmediate, kFrame, kSpecial } what = kNone;
   uint32_t index = 0;  // of a register
-  uint64_t value =
-      0;  // an immediate; a place in the frame's memory; of an address, what is added to a register
+  uint64_t value = 0;  // an immediate, or a place in the frame's memory; in an address, what is added
 };
 enum Special : uint32_t { kTid, kNtid, kCtaid, kNctaid };
 
@@ -74,6 +73,7 @@ struct Instruction {
   bool or_unordered = false;  // compares NaN with anything as true
   bool truncates = false;     // rounds towards zero
   Space space = Space::kGeneric;
+  bool into_space = false;        // cvta: makes addresses of `space`, not generic ones of them
   bool opposite = false;          // done where the predicate is false
   int32_t predicate = -1;         // register
   uint8_t targets = 1;            // of its operands, those that it writes come first

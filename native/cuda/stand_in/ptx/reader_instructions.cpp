@@ -101,7 +101,7 @@ void Reader::set_operation(Instruction* made, const std::vector<std::string>& pa
   if (name == "mul" && has("wide")) made->op = Op::kMulWide;
   if ((name == "mul" || name == "mad") && has("hi")) refuse(name + ".hi");
   if (name == "cvt" && has("bf16x2")) made->op = Op::kCvtBf16x2;
-  if (name == "cvta" && has("shared")) made->truncates = has("to");
+  made->into_space = has("to");
   if (name == "setp") set_compare(made, parts[1]);
   if (made->op != Op::kRcpApprox && made->op != Op::kRsqrtApprox && has("ftz")) refuse("ftz of " + name);
 }
