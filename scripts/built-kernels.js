@@ -21,7 +21,10 @@ function lastBuild() {
   return { directory: path.join(directory, 'reports'), sources: cuda.kernels, architectures, addon };
 }
 
-/** The folder with what is known of a source; throws where it has changed since. */
+/**
+ * What is known of a source: the file of ptxas's report, and its PTX, a map from architectures to { file, text }. Throws
+ * where the source has changed since.
+ */
 function reportOf(directory, source) {
   const { name } = path.parse(source);
   const folder = path.join(directory, name);
@@ -34,23 +37,25 @@ function reportOf(directory, source) {
     (file) => modified(file) > modified(report),
   );
   if (newer) throw new Error(`${source}: its report is older than ${newer}; compile it again.`);
-  return { folder, report, ptx: fs.readdirSync(folder).filter((file) => file.endsWith('.ptx')) };
+  // Of a single architecture nvcc puts nothing into the name of the file.
+  const ptx = new Map();
+  for (const name of fs.readdirSync(folder).filter((file) => file.endsWith('.ptx'))) {
+    const file = path.join(folder, name);
+    const text = fs.readFileSync(file, 'utf8');
+    ptx.set(/^\.target (\w+)/m.exec(text)?.[1], { file, text });
+  }
+  return { report, ptx };
 }
 
-/** `sm_90` or the like, which a file of PTX is for: of a single one nvcc puts nothing into the file's name. */
-const targetOf = (file) => /^\.target (\w+)/m.exec(fs.readFileSync(file, 'utf8'))?.[1];
-
 /** The PTX of all kernels for `sm_90` and the like, as the stand-in for a GPU takes it. */
-function compiledKernels(architecture) {
-  const { directory, sources, architectures } = lastBuild();
+function compiledKernels({ directory, sources, architectures }, architecture) {
   const files = sources.map((source) => {
-    const { folder, ptx } = reportOf(directory, source);
-    const own = ptx.map((file) => path.join(folder, file)).find((file) => targetOf(file) === architecture);
+    const own = reportOf(directory, source).ptx.get(architecture);
     if (!own)
       throw new Error(
         `Expected one of ${architectures.join(', ')}, which were built last, but received ${architecture}.`,
       );
-    return own;
+    return own.file;
   });
   return files.join(':');
 }
@@ -64,10 +69,11 @@ const machineOptions = {
 /** What kernels are run as, one after the other: { name, variables }, the latter to be set in the environment. */
 function machinesOf({ compiled, architecture }) {
   if (!compiled) return [{ name: 'host code', variables: {} }];
-  const architectures = architecture === undefined ? lastBuild().architectures : [`sm_${architecture}`];
+  const build = lastBuild();
+  const architectures = architecture === undefined ? build.architectures : [`sm_${architecture}`];
   return architectures.map((name) => ({
     name: `compiled for ${name}`,
-    variables: { FUSED_OPTIM_STAND_IN_PTX: compiledKernels(name) },
+    variables: { FUSED_OPTIM_STAND_IN_PTX: compiledKernels(build, name) },
   }));
 }
 

@@ -40,9 +40,8 @@ async function compile() {
 
 /** Kernels in the reports of a source, all of them: [{ symbol, architecture, registers, ..., ptx }] */
 function readKernels(directory, source, architectures) {
-  const { folder, report, ptx: files } = reportOf(directory, source);
-  const texts = files.map((file) => fs.readFileSync(path.join(folder, file), 'utf8'));
-  const ptx = new Map(texts.map((text) => [/^\.target (\w+)/m.exec(text)?.[1], parsePtx(text)]));
+  const { report, ptx: files } = reportOf(directory, source);
+  const ptx = new Map(Array.from(files, ([architecture, { text }]) => [architecture, parsePtx(text)]));
   const kernels = parseReport(fs.readFileSync(report, 'utf8'));
   for (const architecture of architectures)
     if (!kernels.some((kernel) => kernel.architecture === architecture))

@@ -53,18 +53,20 @@ std::vector<std::shared_ptr<Event>> Reclaimer::marks() {
   return marks;
 }
 
-void Reclaimer::stamp(Retired* retired) noexcept {
-  try {
-    retired->after = marks();
-    retired->marked = true;
-  } catch (const Fault& fault) {
-    retired->after.clear();
-    retired->marked = fault.sticky;  // the device takes no more work, and does none
+// What is retired and not marked, behind all that is queued by now. The lock is held.
+void Reclaimer::mark_retired() noexcept {
+  for (Retired& retired : retired_) {
+    if (retired.marked) continue;
+    try {
+      retired.after = marks();
+      retired.marked = true;
+    } catch (const Fault& fault) {
+      retired.marked = fault.sticky;  // the device takes no more work, and does none
+    }
   }
 }
 
 bool Reclaimer::due(Retired* retired) noexcept {
-  if (!retired->marked) stamp(retired);
   auto& after = retired->after;
   try {
     while (!after.empty() && after.back()->done()) after.pop_back();
@@ -77,13 +79,7 @@ bool Reclaimer::due(Retired* retired) noexcept {
 void Reclaimer::retire(std::function<void()> release) noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    Retired retired{{}, std::move(release), false};
-    if (pauses_ > 0) {
-      unstamped_.push_back(std::move(retired));
-    } else {
-      stamp(&retired);
-      retired_.push_back(std::move(retired));
-    }
+    retired_.push_back({std::move(release), false, {}});
   }
   sweep();
 }
@@ -93,6 +89,7 @@ void Reclaimer::sweep() noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (pauses_ > 0) return;
+    mark_retired();
     const auto kept =
         std::stable_partition(retired_.begin(), retired_.end(), [&](Retired& r) { return !due(&r); });
     std::move(kept, retired_.end(), std::back_inserter(ready));
@@ -107,8 +104,7 @@ bool Reclaimer::drain() noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (pauses_ > 0) return false;
-    for (Retired& retired : retired_)
-      if (!retired.marked) stamp(&retired);
+    mark_retired();
     all.swap(retired_);
   }
   for (Retired& retired : all) {
@@ -135,9 +131,8 @@ void Reclaimer::synchronize() {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     resumed_.wait(lock, [this] { return pauses_ == 0; });
+    mark_retired();
     all = marks();
-    for (Retired& retired : retired_)
-      if (!std::exchange(retired.marked, true)) retired.after = all;
   }
   for (const auto& event : all) event->synchronize();
   device_.check();
@@ -159,11 +154,6 @@ Reclaimer::Pause::~Pause() {
   {
     const std::lock_guard<std::mutex> lock(reclaimer_.mutex_);
     if (--reclaimer_.pauses_ > 0) return;
-    for (Retired& retired : reclaimer_.unstamped_) {
-      reclaimer_.stamp(&retired);
-      reclaimer_.retired_.push_back(std::move(retired));
-    }
-    reclaimer_.unstamped_.clear();
   }
   reclaimer_.resumed_.notify_all();
   reclaimer_.sweep();

@@ -47,16 +47,16 @@ class Reclaimer {
  private:
   friend class Stream;
   struct Retired {
-    std::vector<std::shared_ptr<Event>> after;
     std::function<void()> release;
-    bool marked = false;  // `after` is known; else it is asked for again
+    bool marked = false;  // `after` is known: not in a pause, nor while the device cannot say
+    std::vector<std::shared_ptr<Event>> after;
   };
 
   explicit Reclaimer(Device& device) : device_(device) {}
   void enter(StreamHandle stream);
   void leave(StreamHandle stream) noexcept;  // what it still has to do is remembered
   std::vector<std::shared_ptr<Event>> marks();
-  void stamp(Retired* retired) noexcept;
+  void mark_retired() noexcept;
   bool due(Retired* retired) noexcept;
 
   Device& device_;
@@ -64,7 +64,7 @@ class Reclaimer {
   std::condition_variable resumed_;
   std::vector<StreamHandle> streams_;
   std::vector<std::shared_ptr<Event>> tails_;  // of streams that are gone
-  std::vector<Retired> retired_, unstamped_;
+  std::vector<Retired> retired_;
   int pauses_ = 0;
 };
 

@@ -27,20 +27,17 @@ bool owned(const char* call, const void* memory, size_t bytes) {
                   std::to_string(info.bytes) + " bytes.");
 }
 
-// Before work touches memory that was there when it was queued.
-bool still_there(const void* memory, size_t bytes) {
-  const PointerInfo info = world().memory.find(memory);
-  if (info.kind != PointerInfo::kUnknown &&
-      reinterpret_cast<uintptr_t>(memory) - info.base + bytes <= info.bytes)
-    return true;
-  complain("Memory of a copy or fill was freed before the copy or fill ran.");
-  return false;
-}
-
-// Whether a kernel may touch these bytes.
+// Whether work may touch these bytes.
 bool holds(uint64_t address, size_t bytes) {
   const PointerInfo info = world().memory.find(reinterpret_cast<const void*>(address));
   return info.kind != PointerInfo::kUnknown && address - info.base + bytes <= info.bytes;
+}
+
+// Before work touches memory that was there when it was queued.
+bool still_there(const void* memory, size_t bytes) {
+  if (holds(reinterpret_cast<uint64_t>(memory), bytes)) return true;
+  complain("Memory of a copy or fill was freed before the copy or fill ran.");
+  return false;
 }
 
 }  // namespace
@@ -129,9 +126,7 @@ void StandIn::run(const Kernel& kernel, int blocks, const void* args) {
   std::iota(order.begin(), order.end(), 0);
   for (int i = blocks - 1; i > 0; --i) std::swap(order[i], order[w.queue.random(uint64_t(i) + 1)]);
   const uint64_t seed = w.queue.random();
-  if (run_compiled(kernel, order, args, seed, holds)) return;
-  const auto entry = reinterpret_cast<void (*)(const Launch&, const void*)>(const_cast<void*>(kernel.entry));
-  for (const int block : order) entry({blocks, kernel.threads, seed, block}, args);
+  run_blocks(kernel, order, args, seed, holds);
 }
 
 }  // namespace fo::cuda::stand_in

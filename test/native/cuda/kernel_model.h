@@ -224,16 +224,13 @@ struct World {
 
 // Every block, in an order of its own.
 inline void launch(const fo::cuda::Kernel* kernel, const void* args, int blocks, uint64_t seed) {
-  const auto entry =
-      reinterpret_cast<void (*)(const fo::cuda::Launch&, const void*)>(const_cast<void*>(kernel->entry));
   std::vector<int> order;
   for (int i = 0; i < blocks; ++i) order.push_back(i);
   Random random(seed);
   for (int i = blocks - 1; i > 0; --i) std::swap(order[size_t(i)], order[random.below(uint64_t(i) + 1)]);
   // Whatever lies beside streams has a pattern that is compared.
   const auto any = [](uint64_t, size_t) { return true; };
-  if (fo::cuda::stand_in::run_compiled(*kernel, order, args, seed, any)) return;
-  for (const int block : order) entry({blocks, kernel->threads, seed, block}, args);
+  fo::cuda::stand_in::run_blocks(*kernel, order, args, seed, any);
 }
 
 }  // namespace fo_test

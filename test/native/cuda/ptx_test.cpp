@@ -1,9 +1,12 @@
 // The interpreter of compiled kernels: what instructions compute, and what it refuses that a GPU would not
 // do, or would do one time and not another.
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <stdexcept>
@@ -11,6 +14,7 @@
 #include <vector>
 
 #include "../../../native/cuda/stand_in/ptx/block.h"
+#include "../../../native/vec/convert.h"
 #include "suite.h"
 
 namespace ptx = fo::cuda::stand_in::ptx;
@@ -27,11 +31,8 @@ struct Kernel {
   alignas(16) uint32_t words[kWords] = {};
 
   explicit Kernel(const std::string& body, const std::string& outside = "") {
-    char name[] = "/tmp/fused-optim-ptx-XXXXXX";
-    const int made = mkstemp(name);
-    if (made < 0) throw std::runtime_error("no temporary file");
-    std::fclose(fdopen(made, "w"));
-    path = name;
+    path = (std::filesystem::temp_directory_path() / ("fused-optim-" + std::to_string(getpid()) + ".ptx"))
+               .string();
     std::ofstream(path)
         << ".version 9.0\n.target sm_90\n.address_size 64\n"
         << outside << "\n.visible .entry test(\n\t.param .u64 test_param_0\n)\n.maxntid 64, 1, 1\n{\n"
@@ -69,16 +70,8 @@ std::string hex(uint64_t bits, int digits) {
   std::snprintf(text, sizeof text, "%0*jX", digits, uintmax_t(bits));
   return text;
 }
-std::string f(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return "0f" + hex(bits, 8);
-}
-uint32_t bits(float value) {
-  uint32_t all;
-  std::memcpy(&all, &value, sizeof all);
-  return all;
-}
+std::string f(float value) { return "0f" + hex(fo::bits_of(value), 8); }
+uint32_t bits(float value) { return fo::bits_of(value); }
 
 // What `code` leaves in %r3.
 uint32_t result(const std::string& code) {

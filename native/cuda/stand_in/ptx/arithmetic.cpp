@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "../../../vec/convert.h"
+
 namespace fo::cuda::stand_in::ptx {
 namespace {
 
@@ -125,11 +127,8 @@ To converted(From value, bool truncates) {
   }
 }
 
-uint32_t bf16_bits(float value) {
-  const auto all = uint32_t(bits(value));
-  if (value != value) return 0x7fff;
-  return (all + 0x7fff + (all >> 16 & 1)) >> 16;
-}
+// A GPU has one NaN of its own.
+uint32_t rounded_bf16(float value) { return value != value ? 0x7fffu : to_bf16(value); }
 
 uint64_t permuted(uint64_t a, uint64_t b, uint64_t selector) {
   const uint64_t all = low_bytes(a, 4) | low_bytes(b, 4) << 32;
@@ -260,7 +259,7 @@ uint64_t compute(const Instruction& made, uint64_t a, uint64_t b, uint64_t c, st
     case Op::kPrmt:
       return permuted(a, b, c);
     case Op::kCvtBf16x2:
-      return uint64_t(bf16_bits(as<float>(a))) << 16 | bf16_bits(as<float>(b));
+      return uint64_t(rounded_bf16(as<float>(a))) << 16 | rounded_bf16(as<float>(b));
     case Op::kCvt:
       return typed(made.from, [&](auto from) {
         return typed(type, [&](auto to) {

@@ -27,7 +27,7 @@ Block::Frame Block::frame_of(const Function& function) const {
   Frame frame;
   frame.function = &function;
   frame.registers.assign(function.registers, 0xa5a5a5a5a5a5a5a5u);
-  frame.memory.reset(new unsigned char[function.frame_bytes + 1]);
+  frame.memory.reset(new unsigned char[function.frame_bytes]);
   std::memset(frame.memory.get(), 0xa5, function.frame_bytes);
   return frame;
 }
@@ -112,7 +112,7 @@ void Block::execute(Thread* thread, const Instruction& made) {
       access(thread, made);
       break;
     case Op::kCvta:
-      convert_address(&frame, made);
+      convert_address(thread, made);
       break;
     case Op::kMov:
       if (made.count != 2) {
@@ -177,7 +177,7 @@ uint64_t Block::value_of(const Thread& thread, const Operand& operand) const {
   const Frame& frame = thread.frames.back();
   switch (operand.what) {
     case Operand::kRegister:
-      return frame.registers[operand.index];
+      return frame.registers[operand.index] + operand.value;  // none but in an address
     case Operand::kImmediate:
       return operand.value;
     case Operand::kFrame:

@@ -50,11 +50,10 @@ class Block {
   void call(Thread* thread, const Instruction& made);
   void leave(Thread* thread);
   void move_bits(Thread* thread, const Instruction& made);
-  void convert_address(Frame* frame, const Instruction& made);
+  void convert_address(Thread* thread, const Instruction& made);
   void access(Thread* thread, const Instruction& made);
   unsigned char* memory_at(const Thread& thread, uint64_t address, size_t bytes);
   uint64_t value_of(const Thread& thread, const Operand& operand) const;
-  uint64_t address_of(const Frame& frame, const Operand& operand) const;
   [[noreturn]] void refuse(const Thread& thread, const std::string& why) const;
 
   const Grid& grid_;

@@ -6,25 +6,15 @@
 
 namespace fo::cuda::stand_in::ptx {
 
-void Block::convert_address(Frame* frame, const Instruction& made) {
-  const Operand* const operands = frame->function->operands.data() + made.first;
-  const uint64_t address = address_of(*frame, operands[1]);
+void Block::convert_address(Thread* thread, const Instruction& made) {
+  Frame& frame = thread->frames.back();
+  const Operand* const operands = frame.function->operands.data() + made.first;
+  const uint64_t address = value_of(*thread, operands[1]);
   const auto begin = reinterpret_cast<uint64_t>(shared_.data());
   const uint64_t moved = made.space != Space::kShared ? address
                          : made.into_space            ? address - begin
                                                       : address + begin;
-  frame->registers[operands[0].index] = moved;
-}
-
-uint64_t Block::address_of(const Frame& frame, const Operand& operand) const {
-  switch (operand.what) {
-    case Operand::kRegister:
-      return frame.registers[operand.index] + operand.value;
-    case Operand::kFrame:
-      return reinterpret_cast<uint64_t>(frame.memory.get()) + operand.value;
-    default:
-      return operand.value;
-  }
+  frame.registers[operands[0].index] = moved;
 }
 
 // `ld.v4.f32 {a, b, c, d}, [address]` and `st`, where the address comes first.
@@ -35,7 +25,7 @@ void Block::access(Thread* thread, const Instruction& made) {
   const uint32_t count = made.count - 1;
   const Operand* const values = writes ? operands + 1 : operands;
   const size_t bytes = size_t(made.type.bytes) * count;
-  uint64_t address = address_of(frame, writes ? operands[0] : operands[count]);
+  uint64_t address = value_of(*thread, writes ? operands[0] : operands[count]);
   if (made.space == Space::kShared) {
     address = low_bytes(address, 4);
     if (address + bytes > shared_.size()) refuse(*thread, "shared memory has no such place");

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "../../block.h"
 #include "../world.h"
 #include "block.h"
 
@@ -70,27 +71,26 @@ void know_body(const void* function, const char* type, int blocks) {
   bodies().names[function] = "void fo::cuda::entry<" + demangled(type) + ", " + std::to_string(blocks) + ">";
 }
 
-bool run_compiled(const Kernel& kernel, const std::vector<int>& blocks, const void* args, uint64_t seed,
-                  const std::function<bool(uint64_t address, size_t bytes)>& owns) {
-  if (compiled().empty()) return false;
-  const std::string body = body_of(kernel.entry);
-  if (body.empty()) return false;
+void run_blocks(const Kernel& kernel, const std::vector<int>& order, const void* args, uint64_t seed,
+                const std::function<bool(uint64_t address, size_t bytes)>& owns) {
+  const int blocks = int(order.size());
+  const std::string body = compiled().empty() ? "" : body_of(kernel.entry);
+  if (body.empty()) {
+    const auto entry =
+        reinterpret_cast<void (*)(const Launch&, const void*)>(const_cast<void*>(kernel.entry));
+    for (const int block : order) entry({blocks, kernel.threads, seed, block}, args);
+    return;
+  }
   try {
     const auto own = compiled().find(body);
     if (own == compiled().end()) throw std::runtime_error("no PTX of " + body);
     ptx::Module* const module = own->second.module;
-    const ptx::Grid grid{module,
-                         &module->function(own->second.entry),
-                         int(blocks.size()),
-                         kernel.threads,
-                         args,
-                         kernel.arg_bytes,
-                         owns};
-    for (const int block : blocks) ptx::Block(grid, block, seed).run();
+    const ptx::Grid grid{
+        module, &module->function(own->second.entry), blocks, kernel.threads, args, kernel.arg_bytes, owns};
+    for (const int block : order) ptx::Block(grid, block, seed).run();
   } catch (const std::runtime_error& error) {
     complain(std::string(kernel.name) + ": " + error.what() + ".");
   }
-  return true;
 }
 
 }  // namespace fo::cuda::stand_in

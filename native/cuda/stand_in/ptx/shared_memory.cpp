@@ -6,17 +6,8 @@
 
 namespace fo::cuda::stand_in::ptx {
 
-namespace {
-
-constexpr size_t kAlignment = 16;
-
-}  // namespace
-
 SharedMemory::SharedMemory(size_t bytes, int warps)
-    : size_(bytes),
-      bytes_(new unsigned char[bytes + kAlignment]),
-      visits_(bytes),
-      warp_phases_(size_t(warps)) {
+    : size_(bytes), bytes_(new unsigned char[bytes]), visits_(bytes), warp_phases_(size_t(warps)) {
   std::memset(bytes_.get(), 0xa5, bytes);  // nobody may count on what is there
 }
 
